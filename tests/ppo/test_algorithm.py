@@ -1,0 +1,119 @@
+import dataclasses
+
+import pytest
+import torch
+from small_envs import CartPole, Clock, Treadmill
+
+from vbot.config import PPOConfig
+from vbot.ppo import Trainer
+
+SMALL = PPOConfig(rollouts=8, policy_hidden_layer_sizes=(16,), value_hidden_layer_sizes=(16,))
+CPU = torch.device("cpu")
+
+
+def cart_pole_trainer(**changes: object) -> Trainer:
+    config = dataclasses.replace(SMALL, **changes)  # type: ignore[arg-type]
+    return Trainer(CartPole(10, seed=0), config, seed=0, device=CPU)
+
+
+def test_the_policy_that_acted_is_where_the_first_mini_batch_starts() -> None:
+    """One epoch of one mini-batch sees ratios of 1: no KL, nothing clipped, a surrogate of mean advantage zero.
+
+    In the first iteration, where normalising starts, and later, where statistics have moved between rollouts.
+    """
+    trainer = cart_pole_trainer(learning_epochs=1, mini_batches=1, learning_rate=1e-2)
+    for _ in range(4):
+        metrics = trainer.iterate(0.0)
+        assert metrics["kl"] == pytest.approx(0, abs=1e-6)
+        assert metrics["clip_fraction"] == 0
+        assert metrics["policy_loss"] == pytest.approx(0, abs=1e-5)
+
+
+def test_every_sample_is_used_once_per_epoch_when_mini_batches_do_not_divide() -> None:
+    """80 samples in 7 mini-batches; the rewards' own indices tell which were drawn."""
+    trainer = cart_pole_trainer(learning_epochs=2, mini_batches=7)
+    seen: list[torch.Tensor] = []
+    trainer.ppo.model.critic.register_forward_pre_hook(
+        lambda _, args: seen.append(args[0].detach().clone()) if torch.is_grad_enabled() else None
+    )
+    trainer.iterate(0.0)
+    assert sorted(len(x) // 2 for x in seen) == [11] * 8 + [12] * 6  # two rows a sample: itself and its mirror
+    first, second = (torch.cat(part).unique(dim=0) for part in (seen[:7], seen[7:]))
+    assert len(first) == 160
+    assert torch.equal(first, second)
+    assert not torch.equal(seen[0][:22], seen[7][:22])  # in another order
+
+
+def test_linear_schedule_falls_to_its_end() -> None:
+    trainer = cart_pole_trainer(learning_rate=1e-3, learning_rate_end=0.1)
+    rates = [trainer.iterate(progress)["learning_rate"] for progress in (0.0, 0.5, 1.0, 1.3)]
+    assert rates == pytest.approx([1e-3, 5.5e-4, 1e-4, 1e-4])
+
+
+def test_constant_schedule_ignores_progress() -> None:
+    trainer = cart_pole_trainer(learning_rate=3e-4, learning_rate_schedule="constant")
+    assert [trainer.iterate(p)["learning_rate"] for p in (0.0, 1.0)] == pytest.approx([3e-4, 3e-4])
+
+
+@pytest.mark.parametrize(
+    ("kl_target", "rate", "expected"),
+    [
+        (1e9, 1e-4, 1e-4 * 1.5**3),  # far below the target: up at each mini-batch but the first of four
+        (1e-9, 1e-3, 1e-3 / 1.5**3),  # far above it: down
+        (1e9, 8e-3, 1e-2),  # bounds
+        (1e-9, 2e-5, 1e-5),
+    ],
+)
+def test_kl_schedule_moves_by_a_factor_within_its_bounds(kl_target: float, rate: float, expected: float) -> None:
+    trainer = cart_pole_trainer(
+        learning_rate=rate, learning_rate_schedule="kl", kl_target=kl_target, learning_epochs=2, mini_batches=2
+    )
+    assert trainer.iterate(0.0)["learning_rate"] == pytest.approx(expected)
+
+
+def test_the_entropy_bonus_widens_the_noise_and_its_absence_does_not() -> None:
+    """The action has no effect on the reward of Clock, so only the bonus has a say, up to noise."""
+    std = {}
+    for bonus in (0.0, 1.0):
+        config = dataclasses.replace(SMALL, entropy_loss_scale=bonus, learning_rate=1e-2)
+        trainer = Trainer(Clock(64, limit=10), config, seed=0, device=CPU)
+        for _ in range(5):
+            std[bonus] = trainer.iterate(0.0)["action_std"]
+    assert std[1.0] > 1.5 * config.initial_std
+    assert std[0.0] == pytest.approx(config.initial_std, rel=0.3)
+
+
+@pytest.mark.parametrize(
+    ("env", "obs", "values"),
+    [
+        (Treadmill(50, limit=10), [0.0, 1.0], [1.0, 10.0]),
+        # A reward of 1 for 10, 5 and 1 more steps: (1 - 0.9^k) / 0.1.
+        (Clock(50, limit=10), [0.0, 0.5, 0.9], [6.5132, 4.0951, 1.0]),
+    ],
+    ids=["truncated", "terminated"],
+)
+def test_values_go_on_past_a_truncation_and_end_at_a_termination(
+    env: Clock, obs: list[float], values: list[float]
+) -> None:
+    config = dataclasses.replace(SMALL, discount_factor=0.9, learning_rate=1e-2, rollouts=20, value_clip=0.0)
+    trainer = Trainer(env, config, seed=0, device=CPU)
+    for iteration in range(80):
+        metrics = trainer.iterate(iteration / 80)
+    assert trainer.model.value(torch.tensor(obs)[:, None]).tolist() == pytest.approx(values, abs=0.3)
+    assert metrics["explained_variance"] > 0.95
+
+
+def test_value_clip_slows_the_value() -> None:
+    """From the same rollout, values clipped to 0.01 deviations move less than free ones."""
+    moved = {}
+    for clip in (0.0, 0.01):
+        config = dataclasses.replace(SMALL, value_clip=clip, learning_rate=1e-2, learning_epochs=20)
+        trainer = Trainer(Clock(50, limit=10), config, seed=0, device=CPU)
+        trainer.collect()
+        trainer.learn(0.0)
+        trainer.collect()
+        obs = trainer.rollout.obs[0].clone()
+        before = trainer.model.value(obs)
+        trainer.learn(0.0)
+        moved[clip] = (trainer.model.value(obs) - before).abs().mean().item()
+    assert moved[0.01] < 0.5 * moved[0.0]

@@ -1,0 +1,96 @@
+import dataclasses
+from pathlib import Path
+
+import pytest
+import torch
+from small_envs import CartPole
+
+from vbot.config import PPOConfig
+from vbot.errors import UserError
+from vbot.ppo import Trainer
+
+CPU = torch.device("cpu")
+SMALL = PPOConfig(rollouts=8, policy_hidden_layer_sizes=(16,), value_hidden_layer_sizes=(16,))
+
+
+@pytest.mark.parametrize("schedule", ["linear", "kl"])
+def test_stopping_and_going_on_changes_no_bit(tmp_path: Path, schedule: str) -> None:
+    config = dataclasses.replace(SMALL, learning_rate_schedule=schedule)
+
+    def train(trainer: Trainer, iterations: range) -> list[dict[str, float]]:
+        return [trainer.iterate(i / 6) for i in iterations]
+
+    straight = Trainer(CartPole(33, seed=0), config, seed=0, device=CPU)
+    expected = train(straight, range(6))
+
+    stopped = Trainer(CartPole(33, seed=0), config, seed=0, device=CPU)
+    train(stopped, range(3))
+    torch.save(stopped.state_dict(), tmp_path / "checkpoint.pt")
+    resumed = Trainer(CartPole(33, seed=7), config, seed=7, device=CPU)
+    resumed.load_state_dict(torch.load(tmp_path / "checkpoint.pt", weights_only=True))
+    actual = train(resumed, range(3, 6))
+
+    for name, tensor in straight.model.state_dict().items():
+        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    assert torch.equal(straight.rollout.obs, resumed.rollout.obs)
+    assert (resumed.steps, resumed.iteration) == (straight.steps, straight.iteration) == (6 * 8 * 33, 6)
+    for before, after in zip(expected[3:], actual, strict=True):
+        timings = {"collect_s", "learn_s"}
+        assert {k: v for k, v in before.items() if k not in timings} == {
+            k: v for k, v in after.items() if k not in timings
+        }
+
+
+def test_a_seed_decides_everything_and_the_global_generator_nothing() -> None:
+    def train(seed: int) -> torch.Tensor:
+        torch.manual_seed(torch.seed())
+        trainer = Trainer(CartPole(9, seed=0), SMALL, seed=seed, device=CPU)
+        trainer.iterate(0.0)
+        return torch.cat([p.detach().flatten() for p in trainer.model.parameters()])
+
+    assert torch.equal(train(1), train(1))
+    assert not torch.equal(train(1), train(2))
+
+
+def test_metrics_are_the_documented_ones() -> None:
+    trainer = Trainer(CartPole(9, seed=0), SMALL, seed=0, device=CPU)
+    metrics = trainer.iterate(0.0)
+    assert set(metrics) == {
+        "policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "learning_rate", "action_std", "grad_norm",
+        "explained_variance", "reward_mean", "collect_s", "learn_s",
+    }  # fmt: skip
+    assert metrics["reward_mean"] == 1
+    assert all(isinstance(value, float) for value in metrics.values())
+
+
+def test_collect_and_learn_must_alternate() -> None:
+    trainer = Trainer(CartPole(9, seed=0), SMALL, seed=0, device=CPU)
+    with pytest.raises(RuntimeError, match=r"call collect\(\) first"):
+        trainer.learn(0.0)
+    trainer.collect()
+    with pytest.raises(RuntimeError, match=r"call learn\(\) first"):
+        trainer.state_dict()
+    trainer.learn(0.0)
+    assert trainer.state_dict()["iteration"] == 1
+
+
+def test_more_mini_batches_than_samples_are_refused() -> None:
+    with pytest.raises(UserError, match=r"ppo.mini_batches must be at most .* = 16, got 17"):
+        Trainer(CartPole(2, seed=0), dataclasses.replace(SMALL, mini_batches=17), seed=0, device=CPU)
+
+
+def test_learns_to_balance_a_cart_pole() -> None:
+    """Mean return of 475 in 500 steps is the benchmark's own mark; the policy is judged without noise, afresh."""
+    config = PPOConfig(rollouts=32, policy_hidden_layer_sizes=(32, 32), value_hidden_layer_sizes=(32, 32))
+    trainer = Trainer(CartPole(64, seed=0, mirror=False), config, seed=0, device=CPU)
+    for iteration in range(80):
+        trainer.iterate(iteration / 80)
+    env = CartPole(100, seed=123)
+    obs, alive, returns = env.reset(), torch.ones(100, dtype=torch.bool), torch.zeros(100)
+    for _ in range(CartPole.limit):
+        step = env.step(trainer.model.act_deterministic(obs))
+        returns += step.reward * alive
+        alive &= ~(step.terminated | step.truncated)
+        obs = step.obs
+    assert not alive.any()
+    assert returns.mean() >= 475

@@ -1,0 +1,292 @@
+"""One training run: configuration -> environment + PPO + evaluation -> run directory with a result."""
+
+import dataclasses
+import math
+import time
+from collections.abc import Mapping
+from typing import Any
+
+import torch
+
+from vbot.config import TrainConfig
+from vbot.dashboard import Dashboard
+from vbot.env import Env
+from vbot.episodes import Episodes
+from vbot.errors import DivergedError, UserError
+from vbot.evaluation import Evaluator, policy_content, random_stream
+from vbot.ppo import Trainer
+from vbot.run import Run
+from vbot.settings import Settings
+from vbot.sim import available_cores
+from vbot.terminal import LiveLine, duration, percent
+
+FINAL_EPISODES = 1024
+"""Episodes of the evaluation that ends a run, on seeds that nothing in the run has seen."""
+RECENT_EPISODES = 512
+"""Training episodes that the live line speaks of."""
+
+
+class Experiment:
+    """Trains what ``settings`` say into ``run``; ``resume`` goes on where its last checkpoint was.
+
+    Raises:
+        UserError: the device is not there, or ``resume`` finds another configuration than the run's.
+    """
+
+    def __init__(self, settings: Settings, run: Run, *, resume: bool = False, quiet: bool = False) -> None:
+        self.settings, self.run = settings, run
+        self._config = config = settings.config
+        self._train = config.train
+        self._threads = config.train.threads or available_cores()
+        self._device = _device(config.train.device)
+        self._env = Env(
+            config.env,
+            settings.reward_set,
+            generator=random_stream("training", config.train.seed),
+            threads=self._threads,
+            desynchronize=True,
+        )
+        self._trainer = Trainer(self._env, config.ppo, seed=config.train.seed, device=self._device)
+        self._evaluator = Evaluator(
+            config.env, config.train.eval_episodes, config.train.seed, purpose="validation", threads=self._threads
+        )
+        self._line = LiveLine(quiet=quiet)
+        self._recent: list[Episodes] = []
+        self._elapsed_s = 0.0  # of earlier sessions of this run
+        self._evaluation_s = 0.0
+        self._best: dict[str, Any] | None = None  # the best evaluation so far, and its policy
+        self._last_evaluation: dict[str, Any] | None = None
+        self._evaluations = _Intervals(config.train, config.train.eval_interval, default_parts=16, least_parts=1)
+        self._checkpoints = _Intervals(config.train, config.train.checkpoint_interval, default_parts=8, least_parts=5)
+        if resume:
+            self._load(run.load_resume())
+        self._dashboard = Dashboard(run.path, resumed_at=self._trainer.steps if resume else None)
+
+    @property
+    def steps(self) -> int:
+        """Control steps so far, over all environments."""
+        return self._trainer.steps
+
+    def train(self) -> dict[str, Any]:
+        """Train until the budget is spent, evaluate the best policy on fresh episodes, write the result.
+
+        Ctrl-C saves and raises KeyboardInterrupt.
+
+        Raises:
+            UserError: a reward term gave NaN. DivergedError: the networks did.
+        """
+        self._started = time.perf_counter() - self._elapsed_s
+        if self.steps == 0:
+            self._save_policy("init", None)
+        try:
+            while (progress := self._progress()) < 1:
+                self._iterate(progress)
+        except KeyboardInterrupt:
+            self._line.close()
+            raise
+        finally:
+            self._dashboard.close()
+            torch.set_num_threads(self._threads)
+        return self._finish()
+
+    def _iterate(self, progress: float) -> None:
+        # One torch thread beside physics: torch's idle workers spin on the cores that physics needs.
+        torch.set_num_threads(1)
+        self._trainer.collect()
+        self._env.raise_if_reward_not_finite()
+        torch.set_num_threads(self._threads)
+        metrics = self._trainer.learn(progress)
+        if not all(math.isfinite(value) for value in metrics.values()):
+            broken = ", ".join(name for name, value in metrics.items() if not math.isfinite(value))
+            raise DivergedError(
+                f"training diverged at {self.steps:,} steps: {broken} is not finite; the last good checkpoint is kept "
+                "(try a smaller ppo.learning_rate)"
+            )
+        ended = self._env.take_episodes()
+        self._log(metrics, ended)
+        progress = self._progress()
+        look, keep = self._evaluations.due(self.steps, progress), self._checkpoints.due(self.steps, progress)
+        if look or progress >= 1:
+            self._evaluate()
+        if keep:
+            self._save_policy(f"step_{self.steps}", self._last_evaluation if look else None)
+        if look or keep:
+            self.run.save_resume(self._state())
+
+    def _progress(self) -> float:
+        """Share of the budget spent, in [0, 1]."""
+        if self._train.minutes is not None:
+            return min(1.0, self._clock() / (60 * self._train.minutes))
+        return min(1.0, self.steps / self._train.steps)
+
+    def _clock(self) -> float:
+        """Seconds of this run so far, over all its sessions."""
+        return time.perf_counter() - self._started
+
+    def _log(self, metrics: Mapping[str, float], ended: Episodes | None) -> None:
+        samples = self._config.ppo.rollouts * self._env.num_envs
+        row: dict[str, Any] = {
+            "steps": self.steps,
+            "elapsed_s": round(self._clock(), 3),
+            "steps_per_s": samples / (metrics["collect_s"] + metrics["learn_s"]),
+            **metrics,
+            "sim_failures": self._env.sim.failures,
+        }
+        self._dashboard.update(row, self.steps)
+        counted = ended.select(ended.counted) if ended is not None else None
+        if counted is not None and len(counted):
+            self._recent.append(counted)
+            while sum(map(len, self._recent[1:])) >= RECENT_EPISODES:
+                self._recent.pop(0)
+            self._dashboard.episodes(counted, self._env.term_names, self.steps)
+            row["episodes"] = len(counted)
+            row["return_mean"] = float(counted.returns.mean())
+            row["duration_s"] = float(counted.duration_s.mean())
+            row.update({k: v for k, v in counted.summary().items() if k.endswith("_rate")})
+            row["term_sums"] = dict(zip(self._env.term_names, counted.term_sums.mean(0).tolist(), strict=True))
+            row["term_raw_means"] = dict(
+                zip(self._env.term_names, counted.term_raw_means.mean(0).tolist(), strict=True)
+            )
+        self.run.append_metrics(row)
+        self._line.show(self._status(row))
+
+    def _status(self, row: Mapping[str, Any]) -> str:
+        progress = self._progress()
+        left = self._clock() * (1 - progress) / progress if progress else 0.0
+        parts = [f"{100 * progress:3.0f} %", f"{self.steps / 1e6:6.2f} M steps", f"{row['steps_per_s'] / 1e3:5.1f} k/s"]
+        parts.append(f"{duration(left)} left")
+        if self._recent:
+            recent = Episodes.concatenate(self._recent)
+            rates = recent.summary()
+            parts.append(f"success {percent(rates['success_rate'])}")
+            parts.append(f"falls {percent(rates['fall_rate'])}")
+            parts.append(f"distance {float(recent.final_distance_m.mean()):.2f} m")
+            parts.append(f"return {float(recent.returns.mean()):.0f}")
+        return "  ".join(parts)
+
+    def _evaluate(self) -> None:
+        start = time.perf_counter()
+        torch.set_num_threads(1)
+        summary = self._evaluator(self._trainer.model.act_deterministic).summary()
+        self._evaluation_s += time.perf_counter() - start
+        row = {
+            "steps": self.steps,
+            "elapsed_s": round(self._clock(), 3),
+            "evaluation_s": round(self._evaluation_s, 3),
+            "seed": self._train.seed,
+            **summary,
+        }
+        self._last_evaluation = row
+        self.run.append_evaluation(row)
+        self._dashboard.evaluation(summary, self.steps)
+        marker = ""
+        if self._best is None or _rank(row) > _rank(self._best["evaluation"]):
+            self._best = {"evaluation": row, "policy": self._policy()}
+            self._save_best()
+            marker = "  <- best so far"
+        self._line.say(
+            f"{self.steps / 1e6:6.2f} M steps  {duration(self._clock())}  held-out success "
+            f"{percent(summary['success_rate'])}  reached {percent(summary['reached_rate'])}  "
+            f"falls {percent(summary['fall_rate'])}{marker}"
+        )
+
+    def _finish(self) -> dict[str, Any]:
+        if self._best is None or self._last_evaluation is None:
+            raise RuntimeError("a finished run has at least its last evaluation")
+        self._save_policy("final", self._last_evaluation)
+        self.run.save_resume(self._state())
+        model = self._trainer.model
+        model.load_state_dict(self._best["policy"]["model"])
+        torch.set_num_threads(1)
+        judge = Evaluator(self._config.env, FINAL_EPISODES, self._train.seed, purpose="final", threads=self._threads)
+        summary = judge(model.act_deterministic).summary()
+        result = {
+            "status": "finished",
+            "steps": self.steps,
+            "elapsed_s": round(self._clock(), 3),
+            "evaluation_s": round(self._evaluation_s, 3),
+            "steps_per_s": self.steps / max(self._clock() - self._evaluation_s, 1e-9),
+            "seed": self._train.seed,
+            "task": self._config.env.task,
+            "reward_set": self._config.reward.name,
+            "fingerprint": self.settings.fingerprint,
+            "sim_failures": self._env.sim.failures,
+            "best": {"checkpoint": "best", "steps": self._best["evaluation"]["steps"], **summary},
+            "final": self._last_evaluation,
+        }
+        self.run.finish(result)
+        low, high = summary["success_ci95"]
+        self._line.say(
+            f"best policy on {FINAL_EPISODES} fresh episodes: success {percent(summary['success_rate'])} "
+            f"[{100 * low:.1f}, {100 * high:.1f}], falls {percent(summary['fall_rate'])}"
+        )
+        return result
+
+    def _policy(self) -> dict[str, Any]:
+        return policy_content(self._trainer.model, self._env, self._config, self.steps)
+
+    def _save_policy(self, name: str, evaluation: Mapping[str, Any] | None) -> None:
+        self.run.save_checkpoint(name, self._policy(), self.steps, evaluation)
+
+    def _save_best(self) -> None:
+        if self._best is not None:
+            evaluation = self._best["evaluation"]
+            self.run.save_checkpoint("best", self._best["policy"], evaluation["steps"], evaluation)
+
+    def _state(self) -> dict[str, Any]:
+        """Everything to go on with, bit for bit."""
+        return {
+            "fingerprint": self.settings.fingerprint,
+            "steps": self.steps,
+            "elapsed_s": self._clock(),
+            "evaluation_s": self._evaluation_s,
+            "trainer": self._trainer.state_dict(),
+            "best": self._best,
+            "last_evaluation": self._last_evaluation,
+            "evaluations": self._evaluations.done,
+            "checkpoints": self._checkpoints.done,
+            "recent": [dataclasses.asdict(e) for e in self._recent],
+        }
+
+    def _load(self, state: Mapping[str, Any]) -> None:
+        if state["fingerprint"] != self.settings.fingerprint:
+            raise UserError(
+                f"{self.run.path} was made with fingerprint {state['fingerprint']}, its configuration now gives "
+                f"{self.settings.fingerprint}: reward, environment or algorithm changed; start a new run"
+            )
+        self._trainer.load_state_dict(state["trainer"])
+        self._elapsed_s, self._evaluation_s = state["elapsed_s"], state["evaluation_s"]
+        self._best, self._last_evaluation = state["best"], state["last_evaluation"]
+        self._evaluations.done, self._checkpoints.done = state["evaluations"], state["checkpoints"]
+        self._recent = [Episodes(**e) for e in state["recent"]]
+        self.run.rewind(self.steps)
+        self._save_best()  # the file may be of a later evaluation, which comes again
+
+
+class _Intervals:
+    """When to look or keep: every ``interval`` steps if given, and at every one of equal parts of the budget."""
+
+    def __init__(self, train: TrainConfig, interval: int | None, *, default_parts: int, least_parts: int) -> None:
+        self._interval = interval
+        self._parts = default_parts if interval is None else least_parts
+        self.done = [0, 0]
+
+    def due(self, steps: int, progress: float) -> bool:
+        """Whether a new interval or part has begun since the last call."""
+        now = [steps // self._interval if self._interval else 0, math.floor(progress * self._parts + 1e-9)]
+        before, self.done = self.done, now
+        return now != before
+
+
+def _rank(evaluation: Mapping[str, Any]) -> tuple[float, float]:
+    """Best by success, then by time to target."""
+    time_s = evaluation["time_to_target_s"]
+    return evaluation["success_rate"], -time_s if time_s is not None else -math.inf
+
+
+def _device(name: str) -> torch.device:
+    if name == "cuda" and not torch.cuda.is_available():
+        raise UserError("train.device is cuda, but torch finds no CUDA device here; use --device cpu")
+    if name == "auto":
+        name = "cuda" if torch.cuda.is_available() else "cpu"
+    return torch.device(name)

@@ -1,0 +1,108 @@
+"""The policy's observation: its layout, its computation and its mirror image, in this one place.
+
+Training, evaluation and play all observe through here, so none of them can disagree with another.
+
+Against the published 54 numbers: velocity command, heading error and the two ways of giving the distance are
+replaced by the direction to the target and the distance on two ranges, because the first were functions of the
+target that hid its bearing and the last used different divisors in training and play. The time left and the two
+clocks of reaching and stopping are new: rewards and episode ends depend on them, and a value function that cannot
+see them must average over them. A robot knows all of it at run time: velocities from its state estimator, the rest
+from encoders, gyro, the target it was given and a clock.
+"""
+
+import torch
+from torch import Tensor
+
+from vbot.ppo.vec_env import Symmetry
+from vbot.robot import Robot
+from vbot.state import State
+
+FAR_M = 12.0
+"""Distance at which the far range of the distance reading saturates."""
+NEAR_M = 1.0
+"""Distance at which the near range saturates: it resolves the last steps."""
+AFTER_REACH_S = 1.0
+"""Time since the first reach at which its clock saturates."""
+
+
+class Observation:
+    """Builds observations (N, size) for robots with J joints; ``layout`` names every part and its width."""
+
+    def __init__(self, robot: Robot, stop_duration_s: float) -> None:
+        j = len(robot.joints)
+        self._stop_duration_s = stop_duration_s
+        self._robot = robot
+        self.layout: dict[str, int] = {
+            "base_lin_vel_b": 3,
+            "base_ang_vel_b": 3,
+            "projected_gravity_b": 3,
+            "joint_pos": j,
+            "joint_vel": j,
+            "action": j,
+            "target_direction_b": 2,
+            "distance_far": 1,
+            "distance_near": 1,
+            "reached": 1,
+            "ever_reached": 1,
+            "stopped_time": 1,
+            "time_since_reach": 1,
+            "time_left": 1,
+        }
+        self.size = sum(self.layout.values())
+
+    def __call__(self, s: State) -> Tensor:
+        """Observation of every environment, (N, size) float32. Joint positions are relative to the standing pose."""
+        columns = torch.stack(
+            (
+                s.distance.clamp(max=FAR_M) / FAR_M,
+                s.distance.clamp(max=NEAR_M) / NEAR_M,
+                s.reached.float(),
+                s.ever_reached.float(),
+                s.stopped_time.clamp(max=self._stop_duration_s) / self._stop_duration_s,
+                s.time_since_reach.clamp(max=AFTER_REACH_S) / AFTER_REACH_S,
+                1 - s.time_s / s.episode_limit_s,
+            ),
+            dim=1,
+        )
+        return torch.cat(
+            (
+                s.base_lin_vel_b,
+                s.base_ang_vel_b,
+                s.projected_gravity_b,
+                s.joint_pos - s.default_joint_pos,
+                s.joint_vel,
+                s.action,
+                s.target_vec_b / s.distance.clamp(min=1e-3).unsqueeze(1),
+                columns,
+            ),
+            dim=1,
+        )
+
+    def symmetry(self, device: torch.device) -> Symmetry | None:
+        """The mirror image of observations and actions, or None if the robot states no symmetry.
+
+        Mirroring left and right flips the lateral part of a vector, and of an axial vector (a rotation rate) the
+        other two.
+        """
+        if self._robot.mirror_index is None or self._robot.mirror_sign is None:
+            return None
+        joints, signs = list(self._robot.mirror_index), list(self._robot.mirror_sign)
+        flips = {
+            "base_lin_vel_b": [1.0, -1.0, 1.0],
+            "base_ang_vel_b": [-1.0, 1.0, -1.0],
+            "projected_gravity_b": [1.0, -1.0, 1.0],
+            "target_direction_b": [1.0, -1.0],
+        }
+        index: list[int] = []
+        sign: list[float] = []
+        for name, width in self.layout.items():
+            start = len(index)
+            of_joints = name in ("joint_pos", "joint_vel", "action")
+            index += [start + k for k in (joints if of_joints else range(width))]
+            sign += signs if of_joints else flips.get(name, [1.0] * width)
+        return Symmetry(
+            torch.tensor(index, device=device),
+            torch.tensor(sign, device=device),
+            torch.tensor(joints, device=device),
+            torch.tensor(signs, device=device),
+        )

@@ -1,0 +1,171 @@
+"""Proximal policy optimisation (Schulman et al., "Proximal policy optimization algorithms", 2017)."""
+
+from typing import Any, NamedTuple
+
+import torch
+from torch import Tensor, nn
+
+from vbot.config import PPOConfig
+from vbot.ppo import gaussian
+from vbot.ppo.model import ActorCritic
+from vbot.ppo.storage import Rollout, generalized_advantages
+
+KL_LEARNING_RATES = (1e-5, 1e-2)
+"""Bounds of the learning rate under the ``kl`` schedule."""
+KL_FACTOR = 1.5
+"""The ``kl`` schedule divides or multiplies the learning rate by this."""
+
+
+class Batch(NamedTuple):
+    """Samples of one rollout, first dimension B = T * N, or of a mini-batch."""
+
+    inputs: Tensor  # (B, K, num_obs), see ActorCritic
+    actions: Tensor  # (B, num_actions)
+    means: Tensor  # (B, num_actions), of the policy that acted
+    log_probs: Tensor  # (B,), under the policy that acted
+    advantages: Tensor  # (B,), zero mean and unit deviation over the rollout
+    returns: Tensor  # (B,), in units of the value statistics, which include them
+    values: Tensor  # (B,), outputs of the value network before the update, in the same units
+
+
+class PPO:
+    """The update from one rollout: epochs of mini-batches on the clipped surrogate, value loss and entropy."""
+
+    def __init__(self, model: ActorCritic, config: PPOConfig, generator: torch.Generator) -> None:
+        """`generator` draws the mini-batches; it and the model are on the learner's device."""
+        self.model = model
+        self.config = config
+        self.generator = generator
+        self.parameters = list(model.parameters())
+        # The rate is a tensor so that the kl schedule never waits for the device.
+        rate = torch.tensor(config.learning_rate, device=self.parameters[0].device)
+        self.optimizer = torch.optim.Adam(self.parameters, lr=rate, fused=True)
+
+    @property
+    def learning_rate(self) -> Tensor:
+        """() on the learner's device; changed in place."""
+        return self.optimizer.param_groups[0]["lr"]
+
+    def update(self, rollout: Rollout, progress: float) -> dict[str, Tensor]:
+        """Learn from a rollout; return metrics as 0-d tensors, means over the mini-batches.
+
+        `progress` is the share of the training budget spent, in [0, 1]; the linear schedule reads it.
+        """
+        config, model = self.config, self.model
+        if config.learning_rate_schedule == "linear":
+            share = min(max(progress, 0.0), 1.0)
+            self.learning_rate.fill_(config.learning_rate * (1 + share * (config.learning_rate_end - 1)))
+        obs = rollout.obs[:-1].flatten(0, 1)
+        first = bool(model.obs_moments.count == 0)
+        if first:
+            # The first rollout was collected on raw observations. Learning from it on raw ones would fit the weights
+            # to inputs that never come again. Its actions stay valid: a policy whose last layer is near zero acts
+            # the same on both.
+            model.observe(obs)
+            rollout.means.copy_(model.act_deterministic(obs).view_as(rollout.means))
+        old_log_std = model.log_std.detach().clone()
+        batch, explained_variance = self._batch(rollout, old_log_std)
+
+        parts: list[dict[str, Tensor]] = []
+        for _ in range(config.learning_epochs):
+            order = torch.randperm(len(obs), generator=self.generator, device=obs.device)
+            for index in order.tensor_split(config.mini_batches):
+                loss, part = self._loss(Batch(*(x.index_select(0, index) for x in batch)), old_log_std)
+                # The first mini-batch is seen by the very policy that acted: its KL is zero and says nothing.
+                if config.learning_rate_schedule == "kl" and parts:
+                    self._adapt_learning_rate(part["kl"])
+                self.optimizer.zero_grad()
+                loss.backward()
+                part["grad_norm"] = nn.utils.clip_grad_norm_(self.parameters, config.grad_norm_clip)
+                self.optimizer.step()
+                model.project()
+                parts.append(part)
+
+        if not first:
+            # Not before: the policy that learns must see what the policy that acted saw, or ratios would not
+            # start at 1.
+            model.observe(obs)
+        metrics = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
+        metrics["learning_rate"] = self.learning_rate.clone()
+        metrics["action_std"] = model.log_std.detach().exp().mean()
+        metrics["explained_variance"] = explained_variance
+        return metrics
+
+    @torch.no_grad()
+    def _batch(self, rollout: Rollout, log_std: Tensor) -> tuple[Batch, Tensor]:
+        """Flatten a rollout into samples; also the share of the returns' variance that the old values explain."""
+        config, model = self.config, self.model
+        device = rollout.obs.device
+        rewards, terminated, truncated = (
+            x.to(device) for x in (rollout.rewards, rollout.terminated, rollout.truncated)
+        )
+        inputs = model.encode(rollout.obs.flatten(0, 1))
+        outputs = model.normalized_value(inputs).view(rollout.steps + 1, -1)
+        all_values = model.value_moments.denormalize(outputs)
+        values, next_values = all_values[:-1], all_values[1:].clone()
+        cut = rollout.truncated.nonzero(as_tuple=True)
+        next_values[truncated] = model.value(rollout.final_obs[cut].to(device))
+        advantages = generalized_advantages(
+            rewards, values, next_values, terminated, truncated, config.discount_factor, config.lambda_param
+        )
+        returns = (advantages + values).flatten()
+        explained_variance = 1 - advantages.var() / returns.var().clamp_min(1e-12)
+        model.observe_returns(returns)
+        actions, means = rollout.actions.flatten(0, 1), rollout.means.flatten(0, 1)
+        batch = Batch(
+            inputs=inputs[: len(actions)],
+            actions=actions,
+            means=means,
+            log_probs=gaussian.log_prob(actions, means, log_std),
+            advantages=((advantages - advantages.mean()) / (advantages.std() + 1e-8)).flatten(),
+            returns=model.value_moments.normalize(returns),
+            values=outputs[:-1].flatten(),
+        )
+        return batch, explained_variance
+
+    def _loss(self, batch: Batch, old_log_std: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+        """Loss of a mini-batch, and what to report of it."""
+        config, model = self.config, self.model
+        clip = config.ratio_clip
+        means, log_std = model.mean(batch.inputs), model.log_std
+        ratios = torch.exp(gaussian.log_prob(batch.actions, means, log_std) - batch.log_probs)
+        surrogate = torch.minimum(batch.advantages * ratios, batch.advantages * ratios.clamp(1 - clip, 1 + clip))
+        policy_loss = -surrogate.mean()
+
+        values = model.normalized_value(batch.inputs)
+        errors = (values - batch.returns).square()
+        if config.value_clip > 0:
+            clipped = batch.values + (values - batch.values).clamp(-config.value_clip, config.value_clip)
+            errors = torch.maximum(errors, (clipped - batch.returns).square())
+        value_loss = errors.mean()
+
+        entropy = gaussian.entropy(log_std)
+        loss = policy_loss + config.value_loss_scale * value_loss - config.entropy_loss_scale * entropy
+        with torch.no_grad():
+            kl = gaussian.kl_divergence(batch.means, old_log_std, means, log_std).mean()
+            clip_fraction = ((ratios - 1).abs() > clip).float().mean()
+        return loss, {
+            "policy_loss": policy_loss.detach(),
+            "value_loss": value_loss.detach(),
+            "entropy": entropy.detach(),
+            "kl": kl,
+            "clip_fraction": clip_fraction,
+        }
+
+    def _adapt_learning_rate(self, kl: Tensor) -> None:
+        """Keep the KL from the policy that acted within a factor of two of the target."""
+        target = self.config.kl_target
+        rate = self.learning_rate
+        rate.copy_(torch.where(kl > 2 * target, rate / KL_FACTOR, torch.where(kl < target / 2, rate * KL_FACTOR, rate)))
+        rate.clamp_(*KL_LEARNING_RATES)
+
+    def state_dict(self) -> dict[str, Any]:
+        """State of the optimiser, learning rate included; model and generator are their owners' to save."""
+        return self.optimizer.state_dict()
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        """Restore what `state_dict` returned, onto this learner's device."""
+        device = self.learning_rate.device
+        self.optimizer.load_state_dict(state)
+        for group in self.optimizer.param_groups:
+            group["lr"] = group["lr"].to(device)  # the optimiser moves its moments, not its rate

@@ -1,0 +1,50 @@
+"""Running mean and variance of a stream of batches."""
+
+import torch
+from torch import Tensor, nn
+
+
+class RunningMoments(nn.Module):
+    """Per-feature mean and (population) variance of every row seen so far; before any, mean 0 and variance 1.
+
+    Held in float64: a float32 sum stops moving after some 1e7 rows. Buffers, so they are part of a checkpoint.
+    Batches are merged exactly, after Chan, Golub & LeVeque, "Updating formulae and a pairwise algorithm for
+    computing sample variances" (1979).
+    """
+
+    mean: Tensor
+    var: Tensor
+    count: Tensor
+
+    def __init__(self, size: int, *, min_std: float) -> None:
+        """Moments of `size` features; `min_std` bounds what a (nearly) constant feature is divided by."""
+        super().__init__()
+        self.min_std = min_std
+        self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
+        self.register_buffer("var", torch.ones(size, dtype=torch.float64))
+        self.register_buffer("count", torch.zeros((), dtype=torch.float64))
+
+    @property
+    def std(self) -> Tensor:
+        """(size,) float64, at least `min_std`."""
+        return self.var.sqrt().clamp_min(self.min_std)
+
+    @torch.no_grad()
+    def update(self, batch: Tensor) -> None:
+        """Merge the rows of a batch (B, size)."""
+        rows = batch.shape[0]
+        batch_var, batch_mean = torch.var_mean(batch.double(), dim=0, correction=0)
+        delta = batch_mean - self.mean
+        total = self.count + rows
+        share = rows / total
+        self.mean.add_(delta * share)
+        self.var.copy_(self.var * (1 - share) + batch_var * share + delta.square() * share * (1 - share))
+        self.count.copy_(total)
+
+    def normalize(self, x: Tensor) -> Tensor:
+        """(..., size) in its own units -> in standard deviations from the mean."""
+        return (x - self.mean.to(x.dtype)) * self.std.reciprocal().to(x.dtype)
+
+    def denormalize(self, x: Tensor) -> Tensor:
+        """(..., size) in standard deviations from the mean -> in its own units."""
+        return x * self.std.to(x.dtype) + self.mean.to(x.dtype)

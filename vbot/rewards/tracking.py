@@ -1,0 +1,71 @@
+"""Terms that lead the robot to the target. Scales and ranges: the published section001 sets (``sets/*.yaml``)."""
+
+import torch
+
+from vbot.rewards import LogUniform, State, Uniform, reward
+
+
+@reward(scale=1.5, search=Uniform(0.5, 5.0), tune={"sigma": LogUniform(0.5, 10.0)}, decay=True)
+def position_tracking(s: State, *, sigma: float = 5.0) -> torch.Tensor:
+    """Closeness to the target, exp(-d / sigma); d and sigma in m."""
+    return torch.exp(-s.distance / sigma)
+
+
+@reward(
+    scale=8.0,
+    search=Uniform(0.5, 15.0),
+    tune={"sigma": LogUniform(0.1, 2.0), "radius": Uniform(0.5, 5.0)},
+    decay=True,
+)
+def fine_position_tracking(
+    s: State, *, sigma: float = 0.5, radius: float = 2.5, after_reach: bool = False
+) -> torch.Tensor:
+    """Closeness near the target, exp(-d / sigma) where d < radius; d, sigma and radius in m.
+
+    ``after_reach`` pays only after the first reach: hovering just outside would else earn nearly all of reaching.
+    """
+    near = s.distance < radius
+    paid = near & s.ever_reached if after_reach else near
+    return torch.exp(-s.distance / sigma) * paid
+
+
+@reward(scale=1.0, search=Uniform(0.1, 2.0), tune={"sigma": LogUniform(0.1, 2.0)}, decay=True)
+def heading_tracking(s: State, *, sigma: float = 0.5) -> torch.Tensor:
+    """Facing the target, exp(-|bearing error| / sigma), before the first reach; angles in rad."""
+    return torch.exp(-s.bearing_error.abs() / sigma) * ~s.ever_reached
+
+
+@reward(
+    scale=0.8,
+    search=Uniform(0.0, 2.5),
+    tune={"max_speed": Uniform(0.3, 2.0), "min_speed": Uniform(-2.0, 0.0)},
+    decay=True,
+)
+def forward_velocity(s: State, *, max_speed: float = 0.6, min_speed: float = -1.0) -> torch.Tensor:
+    """Velocity towards the target clipped to [min_speed, max_speed], before the first reach; m/s.
+
+    The cap keeps a sprint that ends in a crash from paying more than a walk.
+    """
+    return s.target_speed.clamp(min_speed, max_speed) * ~s.ever_reached
+
+
+@reward(scale=1.5, search=Uniform(0.5, 3.0), tune={"low": Uniform(-1.0, 0.0), "high": Uniform(0.5, 1.0)}, decay=True)
+def distance_progress(s: State, *, low: float = -0.5, high: float = 1.0) -> torch.Tensor:
+    """Share of the way covered, clip(1 - d / d0, low, high), before the first reach; d and d0 (at spawn) in m."""
+    covered = 1.0 - s.distance / s.initial_distance.clamp(min=1e-6)
+    return covered.clamp(low, high) * ~s.ever_reached
+
+
+@reward(scale=5.0, search=Uniform(2.0, 50.0), kind="event", clip=(0.0, 1.0), decay=True)
+def approach_scale(s: State) -> torch.Tensor:
+    """Metres gained on the target in this step, before the first reach; m, the weighted value clipped to [0, 1]."""
+    return (s.prev_distance - s.distance) * ~s.ever_reached
+
+
+@reward(scale=0.15, search=Uniform(0.05, 0.5), decay=True)
+def alive_bonus(s: State) -> torch.Tensor:
+    """1 before the first reach; no unit.
+
+    Paid for the whole episode it outweighs the arrival, and a robot that stands still collects it: the lazy robot.
+    """
+    return (~s.ever_reached).float()

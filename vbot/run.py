@@ -1,0 +1,245 @@
+"""The run directory: the one place of its file names and of how each file is written.
+
+config.yaml               resolved configuration, and the origin of every value
+meta.json                 versions, git commit, seed, machine, fingerprint
+metrics.jsonl             a line per update
+eval.jsonl                a line per evaluation
+events.out.tfevents.*     TensorBoard
+checkpoints/NAME.pt       init, step_*, best, final; registry.yaml lists them with their evaluation
+checkpoints/resume.state  everything to go on bit for bit, replaced at every periodic checkpoint
+plugins/                  the plugin files, as they were
+result.json               written last: its existence means that the run finished
+"""
+
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+import yaml
+
+import vbot
+from vbot.config import Config, read_yaml, write_yaml
+from vbot.errors import UserError
+
+CONFIG, META, RESULT = "config.yaml", "meta.json", "result.json"
+METRICS, EVALUATIONS = "metrics.jsonl", "eval.jsonl"
+CHECKPOINTS, CHECKPOINT_LIST, RESUME = "checkpoints", "registry.yaml", "resume.state"
+PLUGINS = "plugins"
+_FORMAT = "vbot checkpoint 1"
+
+
+class Run:
+    """A run directory on disk. ``Run.create`` begins one, ``Run.open`` finds one."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    @classmethod
+    def create(cls, path: Path, config: Config, fingerprint: str, plugins: Iterable[Path]) -> "Run":
+        """Make the directory and write what is known at the start.
+
+        Raises:
+            UserError: there is a run already, or the directory cannot be written.
+        """
+        if (path / CONFIG).exists():
+            raise UserError(f"{path} already holds a run; go on with --resume {path}, or give another --run-dir")
+        try:
+            (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
+            (path / PLUGINS).mkdir(exist_ok=True)
+            for plugin in plugins:
+                shutil.copyfile(plugin, path / PLUGINS / plugin.name)
+            _write_atomically(path / META, json.dumps(_meta(config, fingerprint), indent=2).encode() + b"\n")
+            content = {**config.to_dict(), "origin": dict(sorted(config.origins.items()))}
+            _write_atomically(path / CONFIG, write_yaml(content).encode())
+        except OSError as error:
+            raise UserError(f"cannot write run directory {path}: {error.strerror}") from None
+        return cls(path)
+
+    @classmethod
+    def open(cls, path: Path) -> "Run":
+        """The run in ``path``; UserError if there is none."""
+        if not (path / CONFIG).is_file():
+            raise UserError(f"{path} is no run directory: it has no {CONFIG}")
+        return cls(path)
+
+    @property
+    def plugins(self) -> list[Path]:
+        return sorted((self.path / PLUGINS).glob("*.py"))
+
+    @property
+    def config_file(self) -> Path:
+        return self.path / CONFIG
+
+    def meta(self) -> dict[str, Any]:
+        return json.loads((self.path / META).read_text())
+
+    def result(self) -> dict[str, Any] | None:
+        """The result, or None while the run has not finished."""
+        file = self.path / RESULT
+        return json.loads(file.read_text()) if file.is_file() else None
+
+    def finish(self, result: Mapping[str, Any]) -> None:
+        """Write the result: the last act of a run."""
+        _write_atomically(self.path / RESULT, json.dumps(result, indent=2).encode() + b"\n")
+
+    def append_metrics(self, row: Mapping[str, Any]) -> None:
+        self._append(METRICS, row)
+
+    def append_evaluation(self, row: Mapping[str, Any]) -> None:
+        self._append(EVALUATIONS, row)
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        return read_lines(self.path / EVALUATIONS)
+
+    def rewind(self, steps: int) -> None:
+        """Drop what was logged after ``steps``: a resumed run goes through it again."""
+        for name in (METRICS, EVALUATIONS):
+            file = self.path / name
+            kept = [row for row in read_lines(file) if row["steps"] <= steps]
+            _write_atomically(file, "".join(json.dumps(row) + "\n" for row in kept).encode())
+        kept_checkpoints = [c for c in self.checkpoints() if c["steps"] <= steps]
+        self._write_checkpoint_list(kept_checkpoints)
+
+    def save_checkpoint(
+        self, name: str, content: Mapping[str, Any], steps: int, evaluation: Mapping[str, Any] | None
+    ) -> None:
+        """Save a policy as ``checkpoints/NAME.pt`` and list it. ``content`` holds tensors and plain values only."""
+        file = self.path / CHECKPOINTS / f"{name}.pt"
+        save_state(file, {"format": _FORMAT, **content})
+        listed = [c for c in self.checkpoints() if c["name"] != name]
+        listed.append({"name": name, "file": file.name, "steps": steps, "evaluation": evaluation})
+        self._write_checkpoint_list(listed)
+
+    def checkpoints(self) -> list[dict[str, Any]]:
+        """What ``registry.yaml`` lists: name, file, steps, evaluation."""
+        file = self.path / CHECKPOINTS / CHECKPOINT_LIST
+        return read_yaml(file)["checkpoints"] if file.is_file() else []
+
+    def save_resume(self, state: Mapping[str, Any]) -> None:
+        save_state(self.path / CHECKPOINTS / RESUME, state)
+
+    def load_resume(self) -> dict[str, Any]:
+        """What ``save_resume`` saved last; UserError if the run never got that far."""
+        file = self.path / CHECKPOINTS / RESUME
+        if not file.is_file():
+            raise UserError(f"{self.path} stopped before its first checkpoint; start it again in another directory")
+        return torch.load(file, map_location="cpu", weights_only=True)
+
+    def _write_checkpoint_list(self, listed: list[dict[str, Any]]) -> None:
+        text = yaml.safe_dump({"checkpoints": listed}, sort_keys=False)
+        _write_atomically(self.path / CHECKPOINTS / CHECKPOINT_LIST, text.encode())
+
+    def _append(self, name: str, row: Mapping[str, Any]) -> None:
+        with (self.path / name).open("a") as file:
+            file.write(json.dumps(row) + "\n")
+
+
+def find_checkpoint(path: Path) -> Path:
+    """The checkpoint file meant by a run directory (its best, else its latest) or by a checkpoint file.
+
+    Raises:
+        UserError: there is no such thing.
+    """
+    if path.is_file():
+        return path
+    if not path.exists():
+        raise UserError(f"no run directory or checkpoint {str(path)!r}")
+    listed = {c["name"]: c for c in Run.open(path).checkpoints()}
+    if not listed:
+        raise UserError(f"{path} has no checkpoint yet")
+    name = next((n for n in ("best", "final") if n in listed), max(listed, key=lambda n: listed[n]["steps"]))
+    return path / CHECKPOINTS / listed[name]["file"]
+
+
+def load_checkpoint(file: Path) -> dict[str, Any]:
+    """Content of a checkpoint file; UserError if it is none of ours."""
+    try:
+        content = torch.load(file, map_location="cpu", weights_only=True)
+    except Exception as error:  # torch raises many kinds for foreign files; each means the same to the user
+        raise UserError(f"{file} is no vbot checkpoint: {str(error).splitlines()[0]}") from None
+    if not isinstance(content, dict) or content.get("format") != _FORMAT:
+        raise UserError(f"{file} is no vbot checkpoint, or one of another version (this one reads {_FORMAT!r})")
+    return content
+
+
+def read_lines(file: Path) -> list[dict[str, Any]]:
+    """Rows of a .jsonl file; a torn last line, left by a kill, is dropped."""
+    if not file.is_file():
+        return []
+    rows = []
+    lines = file.read_text().split("\n")
+    for number, line in enumerate(lines, 1):
+        if not line:
+            continue
+        try:
+            rows.append(json.loads(line))
+        except json.JSONDecodeError:
+            if number == len(lines):
+                break
+            raise UserError(f"{file}:{number} is no valid JSON; the file was damaged") from None
+    return rows
+
+
+def save_state(file: Path, state: Mapping[str, Any]) -> None:
+    """Save tensors and plain values so that the file is either the old one or the whole new one."""
+    temporary = file.with_name(f".{file.name}.tmp")
+    with temporary.open("wb") as stream:
+        torch.save(dict(state), stream)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, file)
+
+
+def _write_atomically(file: Path, content: bytes) -> None:
+    temporary = file.with_name(f".{file.name}.tmp")
+    with temporary.open("wb") as stream:
+        stream.write(content)
+        stream.flush()
+        os.fsync(stream.fileno())
+    os.replace(temporary, file)
+
+
+def _meta(config: Config, fingerprint: str) -> dict[str, Any]:
+    packages = ("torch", "mujoco", "numpy")
+    return {
+        "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": sys.argv,
+        "fingerprint": fingerprint,
+        "seed": config.train.seed,
+        "versions": {
+            "vbot": vbot.__version__,
+            "python": platform.python_version(),
+            **{name: metadata.version(name) for name in packages},
+        },
+        "git_commit": _git_commit(),
+        "machine": {
+            "system": platform.platform(),
+            "processor": platform.processor() or platform.machine(),
+            "cores": os.cpu_count(),
+            "gpu": torch.cuda.get_device_name() if torch.cuda.is_available() else None,
+        },
+    }
+
+
+def _git_commit() -> str | None:
+    """Commit of the source tree, with ``+`` where it has changes; None outside a repository."""
+    source = Path(__file__).parent
+
+    def git(*arguments: str) -> str:
+        return subprocess.run(
+            ["git", "-C", str(source), *arguments], capture_output=True, text=True, check=True, timeout=10
+        ).stdout.strip()
+
+    try:
+        return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(source)) else "")
+    except (OSError, subprocess.SubprocessError):
+        return None

@@ -1,0 +1,90 @@
+"""From what the user typed to a resolved configuration: the layers, the reward set, the registry."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from vbot.config import Config, Layer, build, default_layer, file_layer, flatten, merge, set_layer
+from vbot.courses import load_task
+from vbot.errors import UserError
+from vbot.rewards import REGISTRY
+from vbot.rewards.registry import Registry
+from vbot.rewards.sets import RewardSet, read_set, resolve_set
+from vbot.robot import load_robot
+
+
+@dataclass(frozen=True)
+class Settings:
+    """A resolved configuration with its reward set checked against the registry."""
+
+    config: Config
+    reward_set: RewardSet
+
+    @property
+    def fingerprint(self) -> str:
+        """Hash of reward (with the source of its terms), environment (with task and robot) and algorithm."""
+        robot = load_robot(self.config.env.robot)
+        return self.config.fingerprint(
+            {term.spec.name: term.spec.source for term in self.reward_set.terms}
+            | {"task": repr(load_task(self.config.env.task)), "robot": robot.description()}
+        )
+
+
+def resolve(
+    reward_set: str | None = None,
+    *,
+    config_file: Path | None = None,
+    options: Mapping[str, Any] | None = None,
+    assignments: Sequence[str] = (),
+    registry: Registry = REGISTRY,
+) -> Settings:
+    """Resolve defaults < reward set < ``config_file`` < named ``options`` < ``--set`` ``assignments``.
+
+    The reward set is ``reward_set``, else the one that the file's ``reward.set`` names, else a whole set written
+    out in the file (its ``reward`` has a ``name``, as a run's own config.yaml has).
+
+    Args:
+        options: dotted key -> value, its origin shown as a named option.
+
+    Raises:
+        UserError: anything in it that is unknown, mistyped or against its law.
+    """
+    file = file_layer(config_file) if config_file is not None else Layer("--config", {})
+    values = dict(file.values)
+    named = values.pop("reward.set", None)
+    whole = "reward.name" in values
+    if reward_set is not None or named is not None:
+        if whole:  # another set was asked for: the one written out in the file is not a change to it
+            values = {key: value for key, value in values.items() if not key.startswith("reward.")}
+        chosen = reward_set if reward_set is not None else str(named)
+        base = Layer(f"reward set {chosen}", flatten({"reward": read_set(chosen)}, chosen))
+    elif whole:
+        base = Layer(file.origin, {})
+    else:
+        raise UserError("no reward set: give --reward-set NAME, as in --reward-set phase5")
+    layers = [
+        default_layer(),
+        base,
+        Layer(file.origin, values),
+        Layer("option", dict(options or {})),
+        set_layer(assignments),
+    ]
+    merged, origins = merge(layers)
+    names = sorted({key.split(".")[2] for key in merged if key.startswith("reward.terms.")})
+    for name in names:
+        if name not in registry:
+            origin = next(o for k, o in origins.items() if k.startswith(f"reward.terms.{name}."))
+            try:
+                registry[name]
+            except UserError as error:
+                raise UserError(f"{origin}: {error}") from None
+    registered = {
+        f"reward.terms.{name}.{key}": value
+        for name in names
+        for key, value in {"scale": registry[name].scale, **registry[name].params}.items()
+    }
+    config = build(*merge([layers[0], Layer("registered default", registered), *layers[1:]]))
+    load_task(config.env.task)
+    load_robot(config.env.robot)
+    return Settings(config, resolve_set(config.reward, registry))

@@ -1,0 +1,229 @@
+"""Batched physics behind one small interface. It knows robots and ground; it knows no rewards and no tasks."""
+
+import os
+import warnings
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import mujoco
+import mujoco.batch
+import numpy as np
+import torch
+from torch import Tensor
+
+from vbot.courses import Course
+from vbot.robot import Robot
+
+# Nothing physical moves at this speed (m/s or rad/s): the simulation has diverged, though its numbers are finite.
+DIVERGED_SPEED = 1e3
+
+
+@dataclass(slots=True)
+class Readings:
+    """What physics tells after a step: N simulations, J joints, F feet. Allocated once and overwritten.
+
+    Base and joints are those at the end of the step. Torques, contacts and feet belong to the start of its last
+    physics step (10 ms before), as everything that MuJoCo derives does; recomputing them would cost a fifth more.
+    """
+
+    base_pos_w: Tensor  # (N, 3) m
+    base_quat_w: Tensor  # (N, 4) w x y z
+    base_lin_vel_w: Tensor  # (N, 3) m/s
+    base_ang_vel_b: Tensor  # (N, 3) rad/s
+    joint_pos: Tensor  # (N, J) rad
+    joint_vel: Tensor  # (N, J) rad/s
+    joint_torque: Tensor  # (N, J) N m
+    foot_height: Tensor  # (N, F) m, lowest point over the ground
+    foot_vel_w: Tensor  # (N, F, 3) m/s
+    foot_force: Tensor  # (N, F) N
+    foot_contact: Tensor  # (N, F) bool
+    base_contact: Tensor  # (N,) bool
+    failed: Tensor  # (N,) bool, the simulation broke in this step and was put back on its feet
+
+
+class Simulation(Protocol):
+    """What the environment needs of a physics engine; a GPU engine can implement it."""
+
+    num_envs: int
+    device: torch.device
+    readings: Readings
+    standing_height: float
+    """m, of the base in the standing pose with the feet on the ground."""
+    failures: int
+    """Simulations that broke and were put back, so far."""
+
+    def step(self, targets: Tensor, live: Tensor | None = None) -> None:
+        """Advance by one control step under joint position targets (N, J) in rad; only ``live`` (n,) ids if given."""
+
+    def reset(self, ids: Tensor, base_pos_w: Tensor, base_quat_w: Tensor, joint_pos: Tensor) -> None:
+        """Put simulations ``ids`` (n,) at rest in these poses: (n, 3) m, (n, 4), (n, J) rad; refresh their readings."""
+
+    def state_dict(self) -> dict[str, Any]: ...
+
+    def load_state_dict(self, state: dict[str, Any]) -> None: ...
+
+
+def build_model(robot: Robot, course: Course, physics_step_s: float) -> mujoco.MjModel:
+    """The model that is simulated: robot and ground, no visual shapes, and the solver of the README's table."""
+    spec = robot.spec()
+    spec.compiler.discardvisual = True
+    course.add_to(spec)
+    spec.option.timestep = physics_step_s
+    spec.option.integrator = mujoco.mjtIntegrator.mjINT_IMPLICITFAST
+    spec.option.solver = mujoco.mjtSolver.mjSOL_NEWTON
+    spec.option.cone = mujoco.mjtCone.mjCONE_PYRAMIDAL
+    spec.option.impratio = 1
+    spec.option.iterations = 4
+    spec.option.ls_iterations = 8
+    # A simulation that breaks must be seen and counted, not silently put back at the origin by the engine.
+    spec.option.disableflags |= mujoco.mjtDisableBit.mjDSBL_AUTORESET
+    return spec.compile()
+
+
+class MujocoSimulation:
+    """``mujoco.batch.Batch`` on native threads. Results do not depend on their number.
+
+    Args:
+        threads: native threads; 0 takes every core this process may use.
+    """
+
+    def __init__(
+        self, robot: Robot, course: Course, num_envs: int, *, physics_step_s: float, decimation: int, threads: int = 0
+    ) -> None:
+        self.num_envs = num_envs
+        self.device = torch.device("cpu")
+        self.model = build_model(robot, course, physics_step_s)
+        self.standing_height = robot.standing_height(self.model)
+        self.failures = 0
+        self._decimation = decimation
+        self._home_joint_pos = np.array(robot.standing_pose)
+        self._batch = mujoco.batch.Batch(self.model, nsim=num_envs, nthread=threads or available_cores())
+        self._fields = {name: self._batch.bind(name) for name in ("time", "qpos", "qvel", "ctrl", "qacc_warmstart")}
+        qpos, qvel = self._fields["qpos"], self._fields["qvel"]
+        free = self.model.joint(int(self.model.body(robot.base).jntadr[0]))
+        joints = [self.model.joint(name) for name in robot.joints]
+        self._base_q, self._base_v = int(free.qposadr[0]), int(free.dofadr[0])
+        self._joint_q = _columns([int(j.qposadr[0]) for j in joints])
+        self._joint_v = _columns([int(j.dofadr[0]) for j in joints])
+        self._foot_geoms = _columns([self.model.geom(name).id for name in robot.feet])
+        self._foot_radius = torch.tensor([self.model.geom(name).size[0] for name in robot.feet], dtype=torch.float64)
+        contact = [int(self.model.sensor(f"{name}_contact").adr[0]) for name in robot.feet]
+        velocity = [int(self.model.sensor(f"{name}_velocity").adr[0]) for name in robot.feet]
+        self._sensor_found = _columns(contact)
+        self._sensor_force = torch.tensor([[a + 1, a + 2, a + 3] for a in contact])
+        self._sensor_velocity = torch.tensor([[a, a + 1, a + 2] for a in velocity])
+        self._sensor_base = int(self.model.sensor("base_contact").adr[0])
+        # Torch views of MuJoCo's live arrays: reading them is the only copy, from its float64 to our float32.
+        self._qpos, self._qvel, self._ctrl = (torch.from_numpy(self._fields[k]) for k in ("qpos", "qvel", "ctrl"))
+        self._torque, self._sensors, self._geom_pos = (
+            _read_only_view(self._batch.bind(k)) for k in ("actuator_force", "sensordata", "geom_xpos")
+        )
+        qpos[:, self._base_q + 2] = self.standing_height
+        qpos[:, self._joint_q] = self._home_joint_pos
+        qvel[:] = 0
+        self.readings = self._allocate(len(robot.joints), len(robot.feet))
+        self._batch.forward()
+        self._read()
+
+    def step(self, targets: Tensor, live: Tensor | None = None) -> None:
+        self._ctrl.copy_(targets)
+        ids = None if live is None else live.numpy()
+        broken = np.zeros(self.num_envs, dtype=bool)
+        try:
+            self._batch.step(ids=ids, nstep=self._decimation)
+        except mujoco.batch.SimulationError as error:
+            broken[error.ids] = True
+        # One comparison finds NaN, infinity and divergence: a comparison with NaN is false.
+        fine = (np.abs(self._fields["qvel"]) < DIVERGED_SPEED).all(1) & np.isfinite(self._fields["qpos"]).all(1)
+        broken |= ~fine
+        if broken.any():
+            self._restore(np.flatnonzero(broken))
+        self._read()
+        self.readings.failed.copy_(torch.from_numpy(broken))
+
+    def reset(self, ids: Tensor, base_pos_w: Tensor, base_quat_w: Tensor, joint_pos: Tensor) -> None:
+        rows, q = ids.numpy(), self._base_q
+        self._batch.reset(ids=rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        qpos = self._fields["qpos"]
+        qpos[rows, q : q + 3] = base_pos_w.numpy()
+        qpos[rows, q + 3 : q + 7] = base_quat_w.numpy()
+        qpos[rows[:, None], _as_array(self._joint_q)] = joint_pos.numpy()
+        self._fields["ctrl"][rows] = joint_pos.numpy()
+        self._batch.forward(ids=rows)
+        self._read()
+
+    def _restore(self, rows: np.ndarray) -> None:
+        """Stand broken simulations up at the origin; the environment ends their episode."""
+        self.failures += len(rows)
+        self._batch.reset(ids=rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        self._fields["qpos"][rows, self._base_q + 2] = self.standing_height
+        self._fields["qpos"][rows[:, None], _as_array(self._joint_q)] = self._home_joint_pos
+        self._batch.forward(ids=rows)
+
+    def _read(self) -> None:
+        r, q, v = self.readings, self._base_q, self._base_v
+        r.base_pos_w.copy_(self._qpos[:, q : q + 3])
+        r.base_quat_w.copy_(self._qpos[:, q + 3 : q + 7])
+        r.base_lin_vel_w.copy_(self._qvel[:, v : v + 3])
+        r.base_ang_vel_b.copy_(self._qvel[:, v + 3 : v + 6])
+        r.joint_pos.copy_(self._qpos[:, self._joint_q])
+        r.joint_vel.copy_(self._qvel[:, self._joint_v])
+        r.joint_torque.copy_(self._torque)
+        torch.sub(self._geom_pos[:, self._foot_geoms, 2], self._foot_radius, out=r.foot_height)
+        r.foot_vel_w.copy_(self._sensors[:, self._sensor_velocity])
+        r.foot_force.copy_(self._sensors[:, self._sensor_force].norm(dim=2))
+        torch.gt(self._sensors[:, self._sensor_found], 0, out=r.foot_contact)
+        torch.gt(self._sensors[:, self._sensor_base], 0, out=r.base_contact)
+
+    def _allocate(self, joints: int, feet: int) -> Readings:
+        n = self.num_envs
+        return Readings(
+            base_pos_w=torch.zeros(n, 3),
+            base_quat_w=torch.zeros(n, 4),
+            base_lin_vel_w=torch.zeros(n, 3),
+            base_ang_vel_b=torch.zeros(n, 3),
+            joint_pos=torch.zeros(n, joints),
+            joint_vel=torch.zeros(n, joints),
+            joint_torque=torch.zeros(n, joints),
+            foot_height=torch.zeros(n, feet),
+            foot_vel_w=torch.zeros(n, feet, 3),
+            foot_force=torch.zeros(n, feet),
+            foot_contact=torch.zeros(n, feet, dtype=torch.bool),
+            base_contact=torch.zeros(n, dtype=torch.bool),
+            failed=torch.zeros(n, dtype=torch.bool),
+        )
+
+    def state_dict(self) -> dict[str, Any]:
+        """All that the next step depends on, as copies."""
+        return {
+            "failures": self.failures,
+            "fields": {name: torch.tensor(array) for name, array in self._fields.items()},
+        }
+
+    def load_state_dict(self, state: dict[str, Any]) -> None:
+        self.failures = state["failures"]
+        for name, array in self._fields.items():
+            array[:] = state["fields"][name].numpy()
+
+
+def available_cores() -> int:
+    """Cores that this process may use, which is what a container grants rather than what the machine has."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _read_only_view(array: np.ndarray) -> Tensor:
+    with warnings.catch_warnings():
+        # MuJoCo hands out what it computes as read-only arrays, and torch has no read-only tensors. We only read.
+        warnings.filterwarnings("ignore", message="The given NumPy array is not writable")
+        return torch.from_numpy(array)
+
+
+def _columns(indices: list[int]) -> Any:
+    """A slice where the indices are consecutive, so that reading needs no gather; else the indices."""
+    if indices == list(range(indices[0], indices[0] + len(indices))):
+        return slice(indices[0], indices[0] + len(indices))
+    return np.array(indices)
+
+
+def _as_array(columns: Any) -> np.ndarray:
+    return np.arange(columns.start, columns.stop) if isinstance(columns, slice) else columns

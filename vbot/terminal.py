@@ -1,0 +1,57 @@
+"""What a person sees of a run: one live line on a terminal, a log line now and then elsewhere."""
+
+import sys
+import time
+from typing import TextIO
+
+LOG_INTERVAL_S = 15.0
+"""Between two log lines where output is no terminal."""
+
+
+class LiveLine:
+    """Shows the latest line in place on a terminal; elsewhere prints it every ``LOG_INTERVAL_S``."""
+
+    def __init__(self, *, quiet: bool = False, stream: TextIO | None = None) -> None:
+        self._stream = stream or sys.stdout
+        self._quiet = quiet
+        self._in_place = self._stream.isatty()
+        self._last = -float("inf")
+        self._open = False
+
+    def show(self, line: str, *, now: bool = False) -> None:
+        """The state of this moment; ``now`` prints it in any case."""
+        if self._quiet:
+            return
+        if self._in_place:
+            self._stream.write(f"\r\x1b[2K{line}")
+            self._open = True
+        elif now or time.monotonic() - self._last >= LOG_INTERVAL_S:
+            self._last = time.monotonic()
+            self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def say(self, line: str) -> None:
+        """A line that stays."""
+        if self._quiet:
+            return
+        self.close()
+        self._stream.write(line + "\n")
+        self._stream.flush()
+
+    def close(self) -> None:
+        """Leave the live line as it is and go to the next."""
+        if self._open:
+            self._stream.write("\n")
+            self._open = False
+
+
+def duration(seconds: float) -> str:
+    """``1:05`` or ``2:03:04``."""
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    return f"{hours}:{minutes:02}:{rest:02}" if hours else f"{minutes}:{rest:02}"
+
+
+def percent(rate: float | None) -> str:
+    """``97.3 %``, or a dash where there is nothing to tell."""
+    return "-" if rate is None else f"{100 * rate:.1f} %"
