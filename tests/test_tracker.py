@@ -59,7 +59,13 @@ def test_target_is_seen_in_the_frame_of_the_robot():
 
 def test_heading_error_takes_the_short_way_round():
     t = tracker(readings(x=3.0, quat=yawed(170)))
-    t.begin(torch.arange(1), torch.zeros(1, 2), torch.tensor([math.radians(-170)]), torch.zeros(1).long(), readings(x=3.0, quat=yawed(170)))
+    t.begin(
+        torch.arange(1),
+        torch.zeros(1, 2),
+        torch.tensor([math.radians(-170)]),
+        torch.zeros(1).long(),
+        readings(x=3.0, quat=yawed(170)),
+    )
     assert math.degrees(t.state.heading_error.item()) == pytest.approx(20.0, abs=1e-3)
 
 
@@ -71,9 +77,7 @@ def test_velocity_is_turned_into_the_body_frame():
     assert s.target_speed.item() == pytest.approx(-1.0)  # away from the target
 
 
-@pytest.mark.parametrize(
-    ("tilt_deg", "fallen"), [(0, False), (74, False), (76, True), (120, True), (180, True)]
-)
+@pytest.mark.parametrize(("tilt_deg", "fallen"), [(0, False), (74, False), (76, True), (120, True), (180, True)])
 def test_tilt_is_measured_to_the_full_half_turn(tilt_deg, fallen):
     half = math.radians(tilt_deg) / 2
     r = readings(x=3.0, quat=(math.cos(half), math.sin(half), 0.0, 0.0))

@@ -143,6 +143,8 @@ class TrainConfig:
     eval_interval: int | None = None
     """Control steps between evaluations; by default a sixteenth of the budget."""
     eval_episodes: int = 256
+    final_episodes: int = 1024
+    """Episodes of the evaluation that ends a run, on seeds that nothing in the run has seen."""
     checkpoint_interval: int | None = None
     """Control steps between periodic checkpoints; by default an eighth of the budget, never less often than five."""
 
@@ -150,7 +152,8 @@ class TrainConfig:
         _require(self.seed >= 0, "train.seed", "at least 0", self.seed)
         _require(self.threads >= 0, "train.threads", "at least 0", self.threads)
         _require(self.steps >= 1, "train.steps", "at least 1", self.steps)
-        _require(self.eval_episodes >= 1, "train.eval_episodes", "at least 1", self.eval_episodes)
+        for name in ("eval_episodes", "final_episodes"):
+            _require(getattr(self, name) >= 1, f"train.{name}", "at least 1", getattr(self, name))
         for name in ("minutes", "eval_interval", "checkpoint_interval"):
             value = getattr(self, name)
             _require(value is None or value > 0, f"train.{name}", "greater than 0", value)

@@ -122,7 +122,7 @@ class Env:
         else:
             reward = torch.zeros(self.num_envs, device=self.device)
             self._recorder.add(s, None, None)
-        terminated = s.fallen
+        terminated = s.fallen.clone()  # beginning a new episode clears the flag in the State
         success = self._tracker.succeeded
         timeout = self._tracker.timed_out & ~terminated & ~success
         truncated = success | timeout

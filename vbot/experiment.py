@@ -14,14 +14,13 @@ from vbot.env import Env
 from vbot.episodes import Episodes
 from vbot.errors import DivergedError, UserError
 from vbot.evaluation import Evaluator, policy_content, random_stream
+from vbot.interrupt import catch_interrupt
 from vbot.ppo import Trainer
 from vbot.run import Run
 from vbot.settings import Settings
 from vbot.sim import available_cores
 from vbot.terminal import LiveLine, duration, percent
 
-FINAL_EPISODES = 1024
-"""Episodes of the evaluation that ends a run, on seeds that nothing in the run has seen."""
 RECENT_EPISODES = 512
 """Training episodes that the live line speaks of."""
 
@@ -79,14 +78,15 @@ class Experiment:
         if self.steps == 0:
             self._save_policy("init", None)
         try:
-            while (progress := self._progress()) < 1:
-                self._iterate(progress)
-        except KeyboardInterrupt:
-            self._line.close()
-            raise
+            with catch_interrupt() as interrupt:
+                while (progress := self._progress()) < 1:
+                    self._iterate(progress)
+                    if interrupt.requested:
+                        self.run.save_resume(self._state())
+                        raise KeyboardInterrupt
         finally:
+            self._line.close()
             self._dashboard.close()
-            torch.set_num_threads(self._threads)
         return self._finish()
 
     def _iterate(self, progress: float) -> None:
@@ -198,7 +198,9 @@ class Experiment:
         model = self._trainer.model
         model.load_state_dict(self._best["policy"]["model"])
         torch.set_num_threads(1)
-        judge = Evaluator(self._config.env, FINAL_EPISODES, self._train.seed, purpose="final", threads=self._threads)
+        judge = Evaluator(
+            self._config.env, self._train.final_episodes, self._train.seed, purpose="final", threads=self._threads
+        )
         summary = judge(model.act_deterministic).summary()
         result = {
             "status": "finished",
@@ -217,7 +219,7 @@ class Experiment:
         self.run.finish(result)
         low, high = summary["success_ci95"]
         self._line.say(
-            f"best policy on {FINAL_EPISODES} fresh episodes: success {percent(summary['success_rate'])} "
+            f"best policy on {summary['episodes']} fresh episodes: success {percent(summary['success_rate'])} "
             f"[{100 * low:.1f}, {100 * high:.1f}], falls {percent(summary['fall_rate'])}"
         )
         return result

@@ -39,7 +39,7 @@ class CartPole:
 
     def step(self, actions: Tensor) -> Step:
         _, x_dot, theta, theta_dot = self.state.unbind(1)
-        force = self.force_n * torch.where(actions[:, 0] > 0, 1.0, -1.0)
+        force = self.force_n * actions[:, 0].sign_()  # in place: what the learner keeps must not follow
         total_kg, pole = self.cart_kg + self.pole_kg, self.pole_kg * self.half_length_m
         push = (force + pole * theta_dot**2 * theta.sin()) / total_kg
         theta_acc = (self.gravity * theta.sin() - theta.cos() * push) / (

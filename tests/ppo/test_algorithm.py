@@ -6,6 +6,7 @@ from small_envs import CartPole, Clock, Treadmill
 
 from vbot.config import PPOConfig
 from vbot.ppo import Trainer
+from vbot.ppo.model import MAX_STD
 
 SMALL = PPOConfig(rollouts=8, policy_hidden_layer_sizes=(16,), value_hidden_layer_sizes=(16,))
 CPU = torch.device("cpu")
@@ -107,13 +108,44 @@ def test_value_clip_slows_the_value() -> None:
     """From the same rollout, values clipped to 0.01 deviations move less than free ones."""
     moved = {}
     for clip in (0.0, 0.01):
-        config = dataclasses.replace(SMALL, value_clip=clip, learning_rate=1e-2, learning_epochs=20)
+        config = dataclasses.replace(SMALL, value_clip=clip, learning_epochs=20)
         trainer = Trainer(Clock(50, limit=10), config, seed=0, device=CPU)
-        trainer.collect()
+        critic, obs = trainer.model.critic, trainer.collect().obs[0].clone()
+        weights = {name: tensor.clone() for name, tensor in critic.state_dict().items()}
         trainer.learn(0.0)
-        trainer.collect()
-        obs = trainer.rollout.obs[0].clone()
-        before = trainer.model.value(obs)
-        trainer.learn(0.0)
-        moved[clip] = (trainer.model.value(obs) - before).abs().mean().item()
+        after = trainer.model.value(obs)
+        critic.load_state_dict(weights)  # before and after in the same units
+        moved[clip] = (after - trainer.model.value(obs)).abs().mean().item()
     assert moved[0.01] < 0.5 * moved[0.0]
+
+
+def test_gradient_clip_bounds_the_step_and_the_reported_norm_is_the_one_before() -> None:
+    """Adam divides by |gradient| + 1e-8: gradients of 1e-12 move nothing, those clipped to 1 move by the rate."""
+    moved = {}
+    for clip in (1e-12, 1.0):
+        trainer = cart_pole_trainer(grad_norm_clip=clip, learning_rate=1e-2)
+        before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+        assert trainer.iterate(0.0)["grad_norm"] > 1e-3
+        pairs = zip(before, trainer.model.parameters(), strict=True)
+        moved[clip] = max((a - b).abs().max().item() for a, b in pairs)
+    assert moved[1e-12] < 1e-4
+    assert moved[1.0] > 1e-2
+
+
+def test_the_noise_stays_within_its_bounds() -> None:
+    trainer = cart_pole_trainer(entropy_loss_scale=100.0, learning_rate=0.1)
+    for _ in range(5):
+        metrics = trainer.iterate(0.0)
+    assert metrics["action_std"] == pytest.approx(MAX_STD)
+
+
+def test_each_observation_acted_on_enters_the_statistics_once() -> None:
+    trainer = Trainer(CartPole(10, seed=0, mirror=False), SMALL, seed=0, device=CPU)
+    seen = []
+    for _ in range(3):
+        seen.append(trainer.collect().obs[:-1].reshape(-1, 4).double())
+        trainer.learn(0.0)
+    moments = trainer.model.obs_moments
+    assert moments.count == 3 * 8 * 10
+    torch.testing.assert_close(moments.mean, torch.cat(seen).mean(0))
+    torch.testing.assert_close(moments.var, torch.cat(seen).var(0, correction=0))

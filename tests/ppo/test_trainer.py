@@ -74,9 +74,27 @@ def test_collect_and_learn_must_alternate() -> None:
     assert trainer.state_dict()["iteration"] == 1
 
 
+def test_actions_are_kept_as_drawn_though_the_environment_writes_into_them() -> None:
+    """CartPole replaces the actions it is given by their signs."""
+    trainer = Trainer(CartPole(100, seed=0), SMALL, seed=0, device=CPU)
+    rollout = trainer.collect()
+    noise = (rollout.actions - rollout.means).std().item()
+    assert noise == pytest.approx(SMALL.initial_std, rel=0.1)
+
+
 def test_more_mini_batches_than_samples_are_refused() -> None:
     with pytest.raises(UserError, match=r"ppo.mini_batches must be at most .* = 16, got 17"):
         Trainer(CartPole(2, seed=0), dataclasses.replace(SMALL, mini_batches=17), seed=0, device=CPU)
+
+
+def test_a_checkpoint_of_other_environments_is_refused_before_anything_changes() -> None:
+    other = Trainer(CartPole(9, seed=0), SMALL, seed=0, device=CPU)
+    other.iterate(0.0)
+    trainer = Trainer(CartPole(10, seed=0), SMALL, seed=1, device=CPU)
+    before = [parameter.detach().clone() for parameter in trainer.model.parameters()]
+    with pytest.raises(UserError, match=r"is \(9, 4\) in the checkpoint, \(10, 4\) here"):
+        trainer.load_state_dict(other.state_dict())
+    assert all(torch.equal(a, b) for a, b in zip(before, trainer.model.parameters(), strict=True))
 
 
 def test_learns_to_balance_a_cart_pole() -> None:

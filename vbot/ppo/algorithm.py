@@ -104,12 +104,12 @@ class PPO:
         all_values = model.value_moments.denormalize(outputs)
         values, next_values = all_values[:-1], all_values[1:].clone()
         cut = rollout.truncated.nonzero(as_tuple=True)
-        next_values[truncated] = model.value(rollout.final_obs[cut].to(device))
+        next_values[tuple(index.to(device) for index in cut)] = model.value(rollout.final_obs[cut].to(device))
         advantages = generalized_advantages(
             rewards, values, next_values, terminated, truncated, config.discount_factor, config.lambda_param
         )
         returns = (advantages + values).flatten()
-        explained_variance = 1 - advantages.var() / returns.var().clamp_min(1e-12)
+        explained_variance = 1 - advantages.var(correction=0) / returns.var(correction=0).clamp_min(1e-12)
         model.observe_returns(returns)
         actions, means = rollout.actions.flatten(0, 1), rollout.means.flatten(0, 1)
         batch = Batch(
@@ -117,7 +117,7 @@ class PPO:
             actions=actions,
             means=means,
             log_probs=gaussian.log_prob(actions, means, log_std),
-            advantages=((advantages - advantages.mean()) / (advantages.std() + 1e-8)).flatten(),
+            advantages=((advantages - advantages.mean()) / (advantages.std(correction=0) + 1e-8)).flatten(),
             returns=model.value_moments.normalize(returns),
             values=outputs[:-1].flatten(),
         )

@@ -71,7 +71,8 @@ class ActorCritic(nn.Module):
 
     def mean(self, inputs: Tensor) -> Tensor:
         """Inputs (B, K, num_obs) -> mean of the policy (B, num_actions)."""
-        out = self.actor(inputs.flatten(0, 1)).view(*inputs.shape[:2], -1)
+        # Flat rows: on 3-d inputs a linear layer returns a view, and in-place activations on views cost copies.
+        out = self.actor(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
         if not self.symmetric:
             return out.squeeze(1)
         return 0.5 * (out[:, 0] + out[:, 1].index_select(1, self.action_index) * self.action_sign)

@@ -35,10 +35,13 @@ class Rollout:
         self.final_obs = torch.zeros(steps, num_envs, num_obs, device=env_device)
         """(T, N, num_obs) observations before the reset; read where truncated."""
 
-    def add(self, t: int, actions: Tensor, means: Tensor, step: Step) -> None:
-        """Keep control step t: what was done on ``obs[t]`` and what came of it."""
+    def add_actions(self, t: int, actions: Tensor, means: Tensor) -> None:
+        """Keep what is about to be done on ``obs[t]``: before the step, which may write into the actions."""
         self.actions[t] = actions
         self.means[t] = means
+
+    def add_step(self, t: int, step: Step) -> None:
+        """Keep what came of it."""
         self.rewards[t] = step.reward
         self.terminated[t] = step.terminated
         self.truncated[t] = step.truncated

@@ -66,7 +66,8 @@ class Trainer:
         rollout.obs[0].copy_(rollout.obs[-1])
         for t in range(rollout.steps):
             actions, means = self.model.act(rollout.obs[t], self.generator)
-            rollout.add(t, actions, means, self.env.step(actions.to(self.env.device)))
+            rollout.add_actions(t, actions, means)
+            rollout.add_step(t, self.env.step(actions.to(self.env.device)))
         self.steps += rollout.steps * self.env.num_envs
         self._collected = True
         self._collect_s = time.perf_counter() - start
@@ -106,12 +107,22 @@ class Trainer:
         }
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Go on from what `state_dict` returned, in a trainer of the same environment and configuration."""
+        """Go on from what `state_dict` returned, in a trainer of the same environment and configuration.
+
+        The bits repeat on the same device with the same number of threads. Raises UserError when the number or kind
+        of environments differs.
+        """
+        obs = self.rollout.obs[-1]
+        if state["obs"].shape != obs.shape:
+            raise UserError(
+                "a run resumes with the environments it was saved with: (env.num_envs, num_obs) is "
+                f"{tuple(state['obs'].shape)} in the checkpoint, {tuple(obs.shape)} here"
+            )
         self.model.load_state_dict(state["model"])
         self.ppo.load_state_dict(state["optimizer"])
         self.generator.set_state(state["generator"].cpu())
         self.env.load_state_dict(state["env"])
-        self.rollout.obs[-1].copy_(state["obs"])
+        obs.copy_(state["obs"])
         self.steps = state["steps"]
         self.iteration = state["iteration"]
         self._collected = False
