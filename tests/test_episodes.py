@@ -206,16 +206,18 @@ def test_a_thousand_small_incomes_lose_nothing_to_rounding():
 
 
 def test_only_the_environments_that_ended_are_kept_and_begin_anew():
-    made = recorder(2)
+    made, income = recorder(2, num_terms=1), torch.ones(1, 2)
     walking = state(2, base_lin_vel_w=[1.0, 0.0, 0.0], first_fence=[True, False])
-    made.add(walking, None, None)
+    made.add(walking, income, 3 * income)
     assert end(made, walking, ids=(0,)).path_m.tolist() == [0.5]
     made.begin(torch.tensor([0]), partial=False)
     walking = state(2, base_lin_vel_w=[1.0, 0.0, 0.0])
-    made.add(walking, None, None)
+    made.add(walking, income, 5 * income)
     ended = end(made, walking, ids=(0, 1))
     assert ended.path_m.tolist() == [0.5, 1.0]
     assert ended.fenced.tolist() == [False, False]
+    assert ended.returns.tolist() == [1.0, 2.0]
+    assert ended.term_raw_means.tolist() == [[5.0], [4.0]]
 
 
 def test_an_episode_that_began_in_the_middle_does_not_count_and_the_next_does():

@@ -77,7 +77,7 @@ def test_robot_errors_name_the_law_and_the_nearest_name(tmp_path):
     with pytest.raises(UserError, match=r"dog.yaml.* beside it"):
         load_robot(str(xml))
     _describe(tmp_path, lambda text: text.replace("FR_hip_joint", "FR_hop_joint"))
-    with pytest.raises(UserError, match="joint 'FR_hop_joint' is not in dog.xml; did you mean 'FR_hip_joint'"):
+    with pytest.raises(UserError, match=r"joint 'FR_hop_joint' is not in dog\.xml; did you mean 'FR_hip_joint'"):
         load_robot(str(xml))
     _describe(tmp_path, lambda text: text.replace("kp: 80.0", "kpp: 80.0"))
     with pytest.raises(UserError, match="unknown key 'kpp'; did you mean 'kp'"):

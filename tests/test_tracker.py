@@ -127,9 +127,9 @@ def test_fence_and_reach_are_paid_once_and_their_clock_runs_on():
 
 def test_success_takes_half_a_second_of_standing_in_a_row():
     t = tracker(readings(x=1.0))
-    for s in walk(t, [0.3] * 24, speed=0.14):
+    for _ in walk(t, [0.3] * 24, speed=0.14):
         assert not t.succeeded.item()
-    assert s.stopped_time.item() == pytest.approx(0.48)
+    assert t.state.stopped_time.item() == pytest.approx(0.48)
     for _ in walk(t, [0.3], speed=0.16):  # a moment too fast: the count begins again
         assert t.state.stopped_time.item() == 0
     for _ in walk(t, [0.3] * 24, speed=0.14):
@@ -151,9 +151,9 @@ def test_a_robot_that_falls_while_standing_has_not_succeeded():
 
 def test_time_runs_out_after_exactly_the_limit():
     t = tracker(readings(x=3.0))
-    for k, s in enumerate(walk(t, [3.0] * 1000), 1):
+    for k, _ in enumerate(walk(t, [3.0] * 1000), 1):
         assert t.timed_out.item() == (k == 1000)
-    assert s.time_s.item() == pytest.approx(20.0)
+    assert t.state.time_s.item() == pytest.approx(20.0)
 
 
 def test_air_time_counts_from_lift_off_and_is_zero_in_contact():

@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import signal
 import subprocess
 import sys
@@ -12,17 +13,23 @@ import pytest
 import torch
 import yaml
 
+import vbot
+import vbot.evaluate
+import vbot.play
+import vbot.train
+from vbot.cli import run_command
+
 TINY = [
     "--task", "section001-contest", "--num-envs", "32", "--threads", "1", "--device", "cpu",
-    "--set", "ppo.rollouts=8", "--set", "ppo.policy_hidden_layer_sizes=[16]", "--set", "ppo.value_hidden_layer_sizes=[16]",
-    "--set", "train.eval_episodes=4", "--set", "train.final_episodes=4",
+    "--set", "ppo.rollouts=8", "--set", "train.eval_episodes=4", "--set", "train.final_episodes=4",
+    "--set", "ppo.policy_hidden_layer_sizes=[16]", "--set", "ppo.value_hidden_layer_sizes=[16]",
 ]  # fmt: skip
 STEPS_PER_UPDATE = 32 * 8
 
 
-def vbot(command: str, *arguments: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess:
+def command(name: str, *arguments: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess:
     done = subprocess.run(
-        [sys.executable, "-m", f"vbot.{command}", *map(str, arguments)],
+        [sys.executable, "-m", f"vbot.{name}", *map(str, arguments)],
         capture_output=True, text=True, cwd=cwd, timeout=300, env={**os.environ, "MUJOCO_GL": "egl"},
     )  # fmt: skip
     assert not check or done.returncode == 0, done.stderr
@@ -34,7 +41,7 @@ def trained(tmp_path_factory) -> Path:
     """A finished run of twelve updates."""
     directory = tmp_path_factory.mktemp("trained")
     run = directory / "run"
-    vbot("train", "--reward-set", "phase5", "--run-dir", run, "--steps", 12 * STEPS_PER_UPDATE, *TINY, cwd=directory)
+    command("train", "--reward-set", "phase5", "--run-dir", run, "--steps", 12 * STEPS_PER_UPDATE, *TINY, cwd=directory)
     return run
 
 
@@ -84,7 +91,7 @@ def test_metrics_rows_add_up(trained):
 def test_tensorboard_keeps_the_names_that_dashboards_read(tmp_path):
     from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 
-    vbot(
+    command(
         "train", "--reward-set", "phase5", "--run-dir", "run", "--steps", 40 * STEPS_PER_UPDATE, *TINY,
         # legs thrown away: episodes end, and are counted from their start, within this short run
         "--set", "env.action_scale=2.0", cwd=tmp_path,
@@ -102,8 +109,8 @@ def test_tensorboard_keeps_the_names_that_dashboards_read(tmp_path):
 
 
 def test_evaluate_prints_the_contract_and_repeats_itself(trained, tmp_path):
-    first = json.loads(vbot("evaluate", trained, "--episodes", 6, "--seed", 3, "--json", cwd=tmp_path).stdout)
-    again = json.loads(vbot("evaluate", trained, "--episodes", 6, "--seed", 3, "--json", cwd=tmp_path).stdout)
+    first = json.loads(command("evaluate", trained, "--episodes", 6, "--seed", 3, "--json", cwd=tmp_path).stdout)
+    again = json.loads(command("evaluate", trained, "--episodes", 6, "--seed", 3, "--json", cwd=tmp_path).stdout)
     assert first == again
     assert set(first) >= {
         "episodes", "success_rate", "success_ci95", "reached_rate", "fall_rate", "timeout_rate", "time_to_target_s",
@@ -113,7 +120,7 @@ def test_evaluate_prints_the_contract_and_repeats_itself(trained, tmp_path):
     assert first["success_rate"] + first["fall_rate"] + first["timeout_rate"] == pytest.approx(1)
     checkpoint = trained / "checkpoints" / "init.pt"
     near = json.loads(
-        vbot("evaluate", checkpoint, "--episodes", 2, "--task", "section001-near", "--json", cwd=tmp_path).stdout
+        command("evaluate", checkpoint, "--episodes", 2, "--task", "section001-near", "--json", cwd=tmp_path).stdout
     )
     assert near["task"] == "section001-near"
     assert near["steps"] == 0
@@ -121,7 +128,7 @@ def test_evaluate_prints_the_contract_and_repeats_itself(trained, tmp_path):
 
 def test_play_writes_a_video_in_which_something_moves(trained, tmp_path):
     imageio = pytest.importorskip("imageio.v2")
-    vbot("play", trained, "--video", "out.gif", "--episodes", 1, cwd=tmp_path)
+    command("play", trained, "--video", "out.gif", "--episodes", 1, cwd=tmp_path)
     frames = imageio.mimread(tmp_path / "out.gif", memtest=False)
     assert len(frames) > 20
     assert frames[0].shape[:2] == (400, 640)
@@ -132,7 +139,7 @@ def test_play_writes_a_video_in_which_something_moves(trained, tmp_path):
 @pytest.mark.slow
 def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
     budget = ["--reward-set", "phase5", "--steps", 60 * STEPS_PER_UPDATE, *TINY]
-    vbot("train", *budget, "--run-dir", "whole", cwd=tmp_path)
+    command("train", *budget, "--run-dir", "whole", cwd=tmp_path)
     killed = subprocess.Popen(
         [sys.executable, "-m", "vbot.train", *map(str, budget), "--run-dir", "killed"],
         cwd=tmp_path, stdout=subprocess.DEVNULL,
@@ -149,7 +156,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
     assert not (tmp_path / "killed" / "result.json").exists()
     with metrics.open("a") as file:
         file.write('{"steps": 99')  # a line torn by the kill
-    vbot("train", "--resume", "killed", cwd=tmp_path)
+    command("train", "--resume", "killed", cwd=tmp_path)
 
     whole, resumed = (
         torch.load(tmp_path / name / "checkpoints" / "final.pt", weights_only=True) for name in ("whole", "killed")
@@ -165,7 +172,7 @@ def test_a_killed_run_goes_on_bit_for_bit(tmp_path):
         assert timeless("killed", file) == timeless("whole", file)
     results = [json.loads((tmp_path / name / "result.json").read_text()) for name in ("whole", "killed")]
     assert results[0]["best"] == results[1]["best"]
-    refused = vbot("train", "--resume", "killed", cwd=tmp_path, check=False)
+    refused = command("train", "--resume", "killed", cwd=tmp_path, check=False)
     assert refused.returncode == 2
     assert "has finished" in refused.stderr
 
@@ -203,7 +210,7 @@ def tall(s: State, *, height: float = 0.25) -> torch.Tensor:
 
 def test_a_plugin_file_trains_without_any_other_edit_and_resumes_from_its_copy(tmp_path):
     (tmp_path / "tall.py").write_text(PLUGIN)
-    vbot(
+    command(
         "train", "--reward-set", "phase5", "--plugin", "tall.py", "--set", "reward.terms.tall=0.5", "--run-dir", "run",
         "--steps", 2 * STEPS_PER_UPDATE, *TINY, cwd=tmp_path,
     )  # fmt: skip
@@ -213,24 +220,20 @@ def test_a_plugin_file_trains_without_any_other_edit_and_resumes_from_its_copy(t
     # a run that did not finish goes on with the copy, though the file is gone
     (tmp_path / "tall.py").unlink()
     (tmp_path / "run" / "result.json").unlink()
-    vbot("train", "--resume", "run", cwd=tmp_path)
+    command("train", "--resume", "run", cwd=tmp_path)
     # and refuses to when the copy is another reward now
     (tmp_path / "run" / "result.json").unlink()
     (tmp_path / "run" / "plugins" / "tall.py").write_text(PLUGIN.replace("min=0)", "min=0) ** 2"))
-    refused = vbot("train", "--resume", "run", cwd=tmp_path, check=False)
+    refused = command("train", "--resume", "run", cwd=tmp_path, check=False)
     assert refused.returncode == 2
     assert "fingerprint" in refused.stderr
 
 
 def test_a_new_file_in_the_package_is_found_by_itself(tmp_path):
     """In a copy of the package, so that the real one is not touched."""
-    import shutil
-
-    import vbot as package
-
-    shutil.copytree(Path(package.__file__).parent, tmp_path / "vbot", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(Path(vbot.__file__).parent, tmp_path / "vbot", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "vbot" / "rewards" / "tall.py").write_text(PLUGIN)
-    vbot(
+    command(
         "train", "--reward-set", "phase5", "--set", "reward.terms.tall=0.5", "--run-dir", "run",
         "--steps", STEPS_PER_UPDATE, *TINY, cwd=tmp_path,
     )  # fmt: skip
@@ -239,7 +242,7 @@ def test_a_new_file_in_the_package_is_found_by_itself(tmp_path):
 
 def test_a_term_that_gives_nan_stops_the_run_and_is_named(tmp_path):
     (tmp_path / "bad.py").write_text(PLUGIN.replace("clamp(min=0)", "sub(9).log()").replace("tall", "bad"))
-    stopped = vbot(
+    stopped = command(
         "train", "--reward-set", "phase5", "--plugin", "bad.py", "--set", "reward.terms.bad=0.5", "--run-dir", "run",
         "--steps", 2 * STEPS_PER_UPDATE, *TINY, cwd=tmp_path, check=False,
     )  # fmt: skip
@@ -278,62 +281,80 @@ def test_another_quadruped_trains_with_the_same_code(tmp_path):
         "model": "dog.xml", "base": "torso", "joints": joints, "standing_pose": [-1.2] * 4 + [0.6] * 4,
         "feet": ["a_toe", "b_toe", "c_toe", "d_toe"], "kp": 60.0, "kd": 2.0,
     }))  # fmt: skip
-    vbot(
+    command(
         "train", "--reward-set", "phase5", "--robot", "dog.xml", "--run-dir", "run",
         "--steps", 3 * STEPS_PER_UPDATE, *TINY, cwd=tmp_path,
     )  # fmt: skip
     result = json.loads((tmp_path / "run" / "result.json").read_text())
     assert result["sim_failures"] == 0
-    evaluation = json.loads(vbot("evaluate", "run", "--episodes", 2, "--json", cwd=tmp_path).stdout)
+    evaluation = json.loads(command("evaluate", "run", "--episodes", 2, "--json", cwd=tmp_path).stdout)
     assert evaluation["fall_rate"] == 0  # an untrained policy hardly moves: the dog stands
 
 
-@pytest.mark.parametrize(
-    ("arguments", "message"),
-    [
-        (["--reward-set", "phase6"], "no reward set is named 'phase6'; did you mean 'phase5'?"),
-        (["--reward-set", "phase5", "--task", "section01"], "did you mean 'section001"),
-        (["--reward-set", "phase5", "--set", "ppo.learning_rat=1"], "unknown key 'ppo.learning_rat'; did you mean 'ppo.learning_rate'?"),
-        (["--reward-set", "phase5", "--set", "reward.terms.alive_bonsu=1"], "no reward term is named 'alive_bonsu'; did you mean 'alive_bonus'?"),
-        (["--reward-set", "phase5", "--set", "reward.terms.torques=1"], "'torques' is a penalty, its scale must be <= 0; got 1"),
-        (["--reward-set", "phase5", "--set", "reward.terms.alive_bonus=lots"], "must be a finite number; got 'lots'"),
-        (["--reward-set", "phase5", "--set", "reward.terms.alive_bonus=.nan"], "must be a finite number"),
-        (["--reward-set", "phase5", "--set", "reward.terms.position_tracking.sgma=1"], "no parameter 'sgma'; did you mean 'sigma'?"),
-        (["--reward-set", "phase5", "--num-envs", "0"], "env.num_envs must be at least 1; got 0"),
-        (["--reward-set", "phase5", "--steps", "-5"], "train.steps must be at least 1"),
-        (["--reward-set", "phase5", "--plugin", "nowhere.py"], "no plugin file 'nowhere.py'"),
-        (["--reward-set", "phase5", "--config", "nowhere.yaml"], "nowhere.yaml"),
-        (["--reward-set", "phase5", "--run-dir", "/proc/nowhere/run"], "cannot write run directory"),
-        (["--reward-set", "phase5", "--nonsense"], "--nonsense"),
-        (["--resume", "nowhere"], "no run directory"),
-        ([], "give --reward-set"),
-    ],
-)  # fmt: skip
-def test_bad_input_gets_one_clear_line_and_leaves_nothing(arguments, message, tmp_path):
-    done = vbot("train", *arguments, cwd=tmp_path, check=False)
-    assert done.returncode == 2
-    assert done.stdout == ""
-    assert done.stderr.startswith("error: ")
-    assert done.stderr.count("\n") == 1
-    assert message in done.stderr
+SET = ["--reward-set", "phase5", "--set"]
+BAD_INPUT = [
+    (["--reward-set", "phase6"], "no reward set is named 'phase6'; did you mean 'phase5'?"),
+    (["--reward-set", "phase5", "--task", "section01"], "did you mean 'section001"),
+    ([*SET, "ppo.learning_rat=1"], "unknown key 'ppo.learning_rat'; did you mean 'ppo.learning_rate'?"),
+    ([*SET, "reward.terms.alive_bonsu=1"], "no reward term is named 'alive_bonsu'; did you mean 'alive_bonus'?"),
+    ([*SET, "reward.terms.torques=1"], "'torques' is a penalty, its scale must be <= 0; got 1"),
+    ([*SET, "reward.terms.alive_bonus=lots"], "must be a finite number; got 'lots'"),
+    ([*SET, "reward.terms.alive_bonus=.nan"], "must be a finite number"),
+    ([*SET, "reward.terms.position_tracking.sgma=1"], "no parameter 'sgma'; did you mean 'sigma'?"),
+    (["--reward-set", "phase5", "--num-envs", "0"], "env.num_envs must be at least 1; got 0"),
+    (["--reward-set", "phase5", "--steps", "-5"], "train.steps must be at least 1"),
+    (["--reward-set", "phase5", "--plugin", "nowhere.py"], "no plugin file 'nowhere.py'"),
+    (["--reward-set", "phase5", "--config", "nowhere.yaml"], "nowhere.yaml"),
+    (["--reward-set", "phase5", "--run-dir", "/proc/nowhere/run"], "cannot write run directory"),
+    (["--reward-set", "phase5", "--nonsense"], "--nonsense"),
+    (["--resume", "nowhere"], "no run directory"),
+    ([], "give --reward-set"),
+]
+
+
+def in_process(main, arguments: list, capsys) -> tuple[int, str, str]:
+    """The command's exit code, stdout and stderr, without the seconds that a new interpreter needs."""
+    with pytest.raises(SystemExit) as stopped:
+        run_command(lambda: main([str(a) for a in arguments]))
+    out, error = capsys.readouterr()
+    return stopped.value.code, out, error
+
+
+@pytest.mark.parametrize(("arguments", "message"), BAD_INPUT)
+def test_bad_input_gets_one_clear_line_and_leaves_nothing(arguments, message, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    code, out, error = in_process(vbot.train.main, arguments, capsys)
+    assert code == 2
+    assert out == ""
+    assert error.startswith("error: ")
+    assert error.count("\n") == 1
+    assert message in error
     assert list(tmp_path.iterdir()) == []
 
 
-def test_evaluate_and_play_name_a_missing_or_foreign_checkpoint(tmp_path):
+@pytest.mark.parametrize("main", [vbot.evaluate.main, vbot.play.main])
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("nowhere", "no run directory or checkpoint"),
+        ("foreign.pt", "no vbot checkpoint"),
+        ("other.pt", "no vbot checkpoint"),
+    ],
+)
+def test_evaluate_and_play_name_a_missing_or_foreign_checkpoint(main, name, message, tmp_path, capsys):
     (tmp_path / "foreign.pt").write_bytes(b"not a checkpoint")
     torch.save({"weights": torch.zeros(3)}, tmp_path / "other.pt")
-    for command in ("evaluate", "play"):
-        for path, message in (
-            ("nowhere", "no run directory or checkpoint"),
-            ("foreign.pt", "no vbot checkpoint"),
-            ("other.pt", "no vbot checkpoint"),
-        ):
-            done = vbot(command, path, cwd=tmp_path, check=False)
-            assert done.returncode == 2
-            assert message in done.stderr
-            assert done.stderr.count("\n") == 1
+    code, out, error = in_process(main, [tmp_path / name], capsys)
+    assert (code, out) == (2, "")
+    assert message in error
+    assert error.count("\n") == 1
 
 
-@pytest.mark.parametrize("command", ["train", "evaluate", "play"])
-def test_every_command_has_help(command, tmp_path):
-    assert "usage: python -m vbot." + command in vbot(command, "--help", cwd=tmp_path).stdout
+def test_a_mistake_ends_the_process_with_one_line_and_code_two(tmp_path):
+    done = command("train", "--reward-set", "phase6", cwd=tmp_path, check=False)
+    assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
+
+
+@pytest.mark.parametrize("name", ["train", "evaluate", "play"])
+def test_every_command_has_help(name, tmp_path):
+    assert f"usage: python -m vbot.{name}" in command(name, "--help", cwd=tmp_path).stdout

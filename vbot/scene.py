@@ -20,8 +20,11 @@ def build_scene(robot: Robot, task: Task, physics_step_s: float) -> mujoco.MjMod
     spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
     spec.visual.headlight.diffuse = [0.45, 0.45, 0.45]
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1920, 1080
-    spec.visual.map.shadowscale = 0.5
-    spec.visual.quality.shadowsize = 4096
+    # The shadow map covers shadowclip * extent around the light, which walks with the robot: small, so it is sharp.
+    spec.stat.extent = 2.0
+    spec.visual.map.shadowclip = 0.6
+    spec.visual.map.zfar = 40.0
+    spec.visual.quality.shadowsize = 1024
     spec.add_texture(
         name="sky",
         type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
@@ -42,8 +45,12 @@ def build_scene(robot: Robot, task: Task, physics_step_s: float) -> mujoco.MjMod
     )
     tiles = spec.add_material(name="tiles", texrepeat=[1.0, 1.0], texuniform=True)
     tiles.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "tiles"
-    spec.worldbody.add_light(
-        pos=[4, -6, 14], dir=[-0.25, 0.35, -1], type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL, castshadow=True
+    spec.body(robot.base).add_light(
+        mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACK,
+        pos=[0.7, -1.0, 3.0],
+        dir=[-0.25, 0.35, -1],
+        type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
+        castshadow=True,
     )
     radius = task.course.disc_radius_m
     _disc(spec, "disc", radius, -1.0, 1.0, [1, 1, 1, 1], material="tiles")

@@ -72,8 +72,8 @@ class Walked:
         self.total = torch.full((num_envs,), start, device=device)
 
     def __call__(self, s):
-        self.total = self.total + s.distance
-        return self.total
+        self.total += s.distance
+        return self.total.clone()
 
     def reset(self, mask):
         self.total[mask] = self.start
