@@ -188,10 +188,16 @@ def test_an_unknown_key_names_its_origin_and_the_nearest_key(key, meant, origin)
     assert str(error.value) == f"{origin}: unknown key {key!r}; did you mean {meant!r}?"
 
 
-@pytest.mark.parametrize("assignment", ["ppo=3", "reward.terms.near.sigma.deep=3", "reward.terms=3", "origin.x=3"])
+@pytest.mark.parametrize("assignment", ["ppo=3", "origin.x=3"])
 def test_a_key_that_is_no_leaf_is_refused(assignment):
     with pytest.raises(UserError, match="--set: unknown key"):
         given(assignment)
+
+
+@pytest.mark.parametrize("assignment", ["reward.terms.near.sigma.deep=3", "reward.terms=3"])
+def test_a_term_key_of_the_wrong_depth_tells_the_right_one(assignment):
+    with pytest.raises(UserError, match="--set: reward.terms maps term names to a scale, or to a scale and parameters"):
+        build(*merge([default_layer(), Layer("set", {"reward.name": "x"}), set_layer([assignment])]))
 
 
 # Layers.
@@ -346,18 +352,9 @@ def test_reward_environment_and_algorithm_change_the_fingerprint(assignment):
     assert given(assignment).fingerprint(sources) != make().fingerprint(sources)
 
 
-def test_seed_machine_and_budget_do_not_change_the_fingerprint():
-    other = {
-        "seed": 5,
-        "device": "cpu",
-        "threads": 3,
-        "steps": 1000,
-        "minutes": 2.0,
-        "eval_interval": 10,
-        "eval_episodes": 8,
-        "checkpoint_interval": 10,
-    }
-    assert set(other) == {f.name for f in dataclasses.fields(TrainConfig)}
+def test_nothing_of_train_changes_the_fingerprint():
+    """Seed, machine, budget and when to look."""
+    other = {f.name: "cpu" if f.name == "device" else (f.default or 0) + 1 for f in dataclasses.fields(TrainConfig)}
     changed = make(Layer("option", {f"train.{name}": value for name, value in other.items()}))
     assert all(getattr(changed.train, name) != getattr(make().train, name) for name in other)
     assert changed.fingerprint(SOURCES) == make().fingerprint(SOURCES)

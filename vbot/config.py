@@ -188,7 +188,8 @@ class Config:
             sources: texts behind names that the configuration only mentions: terms, task, robot.
         """
         content = {key: value for key, value in self.to_dict().items() if key != "train"}
-        content["sources"] = dict(sources)
+        del content["reward"]["name"]  # the same reward under another name is the same reward
+        content = _as_floats({**content, "sources": dict(sources)})
         canonical = json.dumps(content, sort_keys=True, separators=(",", ":"))
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
@@ -225,6 +226,8 @@ def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
             for stale in parents + children:
                 del values[stale], origins[stale]
             if value is None and key.startswith(_TERMS):
+                if key.count(".") > 2:
+                    raise UserError(f"{layer.origin}: {key} must have a value; only a whole term is removed by null")
                 if not children and key not in values:
                     raise UserError(f"{layer.origin}: {key} is set to nothing, but the reward has no such term")
                 continue
@@ -251,7 +254,9 @@ def build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
             terms.setdefault(term, {})[parameter] = value
         elif key.startswith("reward.time_decay.") and key in known:
             decay[rest.split(".")[1]] = _coerce(value, float, key, origins[key])
-        elif section not in _SECTIONS or key not in known or key == "reward.terms":
+        elif key == "reward.terms" or (key.startswith(_TERMS) and rest.count(".") > 2):
+            raise UserError(f"{origins[key]}: reward.terms maps term names to a scale, or to a scale and parameters")
+        elif section not in _SECTIONS or key not in known:
             raise UserError(f"{origins[key]}: unknown key {key!r}{nearest(key, known)}")
         elif key == "reward.time_decay":
             if value is not None:
@@ -339,18 +344,24 @@ def write_yaml(content: Mapping[str, Any]) -> str:
 class _Loader(yaml.SafeLoader):
     """YAML whose numbers are as people write them: PyYAML reads 3e-4 as text, for want of a decimal point."""
 
-
-_Loader.add_implicit_resolver(
-    "tag:yaml.org,2002:float",
-    re.compile(r"^[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$"),
-    list("-+0123456789"),
-)
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} appears twice", node.start_mark)
+        return super().construct_mapping(node, deep)
 
 
 class _Dumper(yaml.SafeDumper):
     """Lists of plain values on one line."""
 
 
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$"),
+        list("-+0123456789"),
+    )
 _Dumper.add_representer(
     list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
 )
@@ -405,6 +416,15 @@ def _coerce(value: Any, kind: Any, key: str, origin: str) -> Any:
             raise fail("an integer")
         return int(value)
     return float(value)
+
+
+def _as_floats(value: Any) -> Any:
+    """Every number as a float: 1 and 1.0 mean the same setting."""
+    if isinstance(value, Mapping):
+        return {key: _as_floats(v) for key, v in value.items()}
+    if isinstance(value, list):
+        return [_as_floats(v) for v in value]
+    return float(value) if isinstance(value, int) and not isinstance(value, bool) else value
 
 
 def _plain(value: Any) -> Any:

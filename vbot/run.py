@@ -50,7 +50,7 @@ class Run:
         Raises:
             UserError: there is a run already, or the directory cannot be written.
         """
-        if (path / CONFIG).exists():
+        if os.path.exists(path / CONFIG):
             raise UserError(f"{path} already holds a run; go on with --resume {path}, or give another --run-dir")
         try:
             (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
@@ -67,7 +67,7 @@ class Run:
     @classmethod
     def open(cls, path: Path) -> "Run":
         """The run in ``path``; UserError if there is none."""
-        if not (path / CONFIG).is_file():
+        if not os.path.isfile(path / CONFIG):
             raise UserError(f"{path} is no run directory: it has no {CONFIG}")
         return cls(path)
 
@@ -149,9 +149,9 @@ def find_checkpoint(path: Path) -> Path:
     Raises:
         UserError: there is no such thing.
     """
-    if path.is_file():
+    if os.path.isfile(path):
         return path
-    if not path.exists():
+    if not os.path.exists(path):
         raise UserError(f"no run directory or checkpoint {str(path)!r}")
     listed = {c["name"]: c for c in Run.open(path).checkpoints()}
     if not listed:
@@ -165,7 +165,7 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     try:
         content = torch.load(file, map_location="cpu", weights_only=True)
     except Exception as error:  # torch raises many kinds for foreign files; each means the same to the user
-        raise UserError(f"{file} is no vbot checkpoint: {str(error).splitlines()[0]}") from None
+        raise UserError(f"{file} is no vbot checkpoint: {(str(error) or repr(error)).splitlines()[0]}") from None
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
         raise UserError(f"{file} is no vbot checkpoint, or one of another version (this one reads {_FORMAT!r})")
     return content

@@ -55,7 +55,7 @@ def resolve(
     named = values.pop("reward.set", None)
     whole = "reward.name" in values
     if reward_set is not None or named is not None:
-        if whole:  # another set was asked for: the one written out in the file is not a change to it
+        if whole and named is None:  # another set was asked for: the one written out in the file is no change to it
             values = {key: value for key, value in values.items() if not key.startswith("reward.")}
         chosen = reward_set if reward_set is not None else str(named)
         base = Layer(f"reward set {chosen}", flatten({"reward": read_set(chosen)}, chosen))
@@ -67,7 +67,7 @@ def resolve(
         default_layer(),
         base,
         Layer(file.origin, values),
-        Layer("option", dict(options or {})),
+        Layer("option", flatten(options, "option") if options else {}),
         set_layer(assignments),
     ]
     merged, origins = merge(layers)
@@ -87,4 +87,4 @@ def resolve(
     config = build(*merge([layers[0], Layer("registered default", registered), *layers[1:]]))
     load_task(config.env.task)
     load_robot(config.env.robot)
-    return Settings(config, resolve_set(config.reward, registry))
+    return Settings(config, resolve_set(config.reward, registry, config.origins))

@@ -22,7 +22,12 @@ def load_plugins(files: Iterable[str | Path] = ()) -> list[Path]:
             entry.load()
         except Exception as error:
             raise UserError(f"reward plugin {entry.name!r} ({entry.value}) does not import: {_line(error)}") from error
-    return [_load_file(Path(file)) for file in files]
+    paths = [Path(file) for file in files]
+    for path in paths:
+        # A run keeps its plugins in one folder, each under its own name.
+        if others := [p for p in paths if p.name == path.name and p.resolve() != path.resolve()]:
+            raise UserError(f"two plugins have the same file name, {str(path)!r} and {str(others[0])!r}; rename one")
+    return [_load_file(path) for path in paths]
 
 
 def _load_file(file: Path) -> Path:

@@ -13,6 +13,8 @@ from functools import cached_property
 from types import CodeType
 from typing import Any, Literal, TypeVar, cast
 
+from torch import Tensor
+
 from vbot.errors import UserError, nearest
 from vbot.ranges import Choice, Range
 
@@ -58,7 +60,7 @@ class TermSpec:
             for function in map(inspect.unwrap, functions):
                 for name in _names(function.__code__):
                     value = function.__globals__.get(name)
-                    if isinstance(value, (bool, int, float, str, tuple)):
+                    if isinstance(value, (bool, int, float, str, tuple, list, dict, Tensor)):
                         parts[name] = f"{name} = {value!r}\n"
                     elif (
                         (inspect.isfunction(value) or inspect.isclass(value))
@@ -88,9 +90,8 @@ class TermSpec:
         default = self.params[name]
         is_bool, want_bool = isinstance(value, bool), isinstance(default, bool)
         numeric = isinstance(default, (int, float)) and not want_bool
-        if want_bool != is_bool or (
-            numeric and not (isinstance(value, (int, float)) and not is_bool and math.isfinite(value))
-        ):
+        is_number = isinstance(value, (int, float)) and not is_bool and math.isfinite(value)
+        if not (is_number if numeric else isinstance(value, type(default)) and want_bool == is_bool):
             raise UserError(
                 f"parameter {name!r} of {self.name!r} must be a "
                 f"{'finite number' if numeric else type(default).__name__} like its default {default!r}; got {value!r}"
@@ -172,7 +173,7 @@ class Registry(Mapping[str, TermSpec]):
         def register(function: Term) -> Term:
             spec = _inspect(function, penalty, scale, search, dict(tune or {}), kind, decay, clip)
             known = self._terms.get(spec.name)
-            if known is not None and known.file != spec.file:
+            if known is not None and known.place != spec.place:
                 raise ValueError(f"reward term {spec.name!r} is registered twice: {known.place} and {spec.place}")
             self._terms[spec.name] = spec
             return function
@@ -203,7 +204,9 @@ def _inspect(
 
     stateful = inspect.isclass(function)
     if stateful:
-        require(callable(getattr(function, "reset", None)), "a term with memory needs a method reset(mask)")
+        reset = getattr(function, "reset", None)
+        takes_mask = callable(reset) and len(inspect.signature(reset).parameters) == 2
+        require(takes_mask, "a term with memory needs a method reset(mask)")
         require(
             any("__call__" in vars(c) for c in inspect.getmro(cast(type, function))),
             "a term with memory needs a method __call__(s)",
@@ -229,6 +232,11 @@ def _inspect(
     require(kind in ("rate", "event"), f"kind must be 'rate' or 'event'; got {kind!r}")
     number = isinstance(scale, (int, float)) and not isinstance(scale, bool) and math.isfinite(scale)
     require(number, f"scale must be a finite number; got {scale!r}")
+    require(
+        search is None or isinstance(search, Range), f"search must be Uniform, LogUniform or Choice; got {search!r}"
+    )
+    for key, range_ in tune.items():
+        require(isinstance(range_, Range), f"tune[{key!r}] must be Uniform, LogUniform or Choice; got {range_!r}")
     law = "a penalty has scale <= 0" if penalty else "a reward has scale >= 0"
     require(scale <= 0 if penalty else scale >= 0, f"{law}; got {scale}")
     ends = search.values if isinstance(search, Choice) else () if search is None else (search.low, search.high)

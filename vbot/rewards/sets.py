@@ -74,8 +74,11 @@ def read_set(name_or_file: str) -> dict[str, Any]:
     return content
 
 
-def resolve_set(config: RewardConfig, registry: Registry) -> RewardSet:
+def resolve_set(config: RewardConfig, registry: Registry, origins: Mapping[str, str] | None = None) -> RewardSet:
     """Check a resolved reward section against the registry.
+
+    Args:
+        origins: dotted key -> where its value came from, for the errors.
 
     Raises:
         UserError: an unknown term or parameter, a wrong sign, a value of the wrong type.
@@ -85,12 +88,14 @@ def resolve_set(config: RewardConfig, registry: Registry) -> RewardSet:
     terms = []
     for name, values in config.terms.items():
         spec = registry[name]
+        for key, value in values.items():
+            try:
+                spec.check_scale(value) if key == "scale" else spec.check_param(key, value)
+            except UserError as error:
+                origin = (origins or {}).get(f"reward.terms.{name}.{key}")
+                raise UserError(f"{origin}: {error}" if origin else str(error)) from None
         params = {key: value for key, value in values.items() if key != "scale"}
-        scale = values.get("scale", spec.scale)
-        spec.check_scale(scale)
-        for key, value in params.items():
-            spec.check_param(key, value)
-        terms.append(WeightedTerm(spec, float(scale), {**spec.params, **params}))
+        terms.append(WeightedTerm(spec, float(values.get("scale", spec.scale)), {**spec.params, **params}))
     decay = None
     if config.time_decay is not None:
         rate, floor = config.time_decay.rate, config.time_decay.floor
