@@ -1,0 +1,88 @@
+"""The observation: its parts by hand, and its mirror image."""
+
+import math
+
+import pytest
+import torch
+
+from vbot.config import EnvConfig
+from vbot.courses import load_task
+from vbot.env import Env
+from vbot.observation import Observation
+from vbot.robot import load_robot
+
+ROBOT = load_robot("vbot")
+
+
+@pytest.fixture
+def env() -> Env:
+    env = Env(EnvConfig(num_envs=8), None, generator=torch.Generator().manual_seed(2), threads=1)
+    env.reset()
+    return env
+
+
+def parts(env: Env, obs: torch.Tensor) -> dict[str, torch.Tensor]:
+    layout = Observation(ROBOT, env.task.stop_duration_s).layout
+    return dict(zip(layout, obs.split(list(layout.values()), dim=1), strict=True))
+
+
+def test_layout_adds_up_to_the_size(env):
+    assert env.num_obs == 3 + 3 + 3 + 3 * 12 + 2 + 7 == 54
+
+
+def test_a_standing_robot_sees_its_target_and_the_whole_time(env):
+    p = parts(env, env.reset())
+    s = env.state
+    assert p["projected_gravity_b"].tolist() == [pytest.approx([0, 0, -1])] * 8
+    assert p["joint_pos"].abs().max() == 0
+    assert p["time_left"].tolist() == [[1.0]] * 8
+    assert p["reached"].sum() == p["ever_reached"].sum() == p["stopped_time"].sum() == 0
+    bearing = torch.atan2(p["target_direction_b"][:, 1], p["target_direction_b"][:, 0])
+    assert bearing.tolist() == pytest.approx(s.bearing_error.tolist(), abs=1e-5)
+    assert p["target_direction_b"].norm(dim=1).tolist() == pytest.approx([1.0] * 8)
+    assert p["distance_far"][:, 0].tolist() == pytest.approx((s.distance / 12).tolist())
+    assert p["distance_near"].tolist() == [[1.0]] * 8
+
+
+def test_the_near_range_resolves_the_last_metre_and_the_clocks_run(env):
+    s = env.state
+    s.distance = torch.full((8,), 0.3)
+    s.target_vec_b = torch.tensor([0.3, 0.0]).expand(8, 2)
+    s.reached = s.ever_reached = torch.ones(8, dtype=torch.bool)
+    s.stopped_time = torch.full((8,), 0.25)
+    s.time_since_reach = torch.full((8,), 3.0)
+    s.time_s = torch.full((8,), 5.0)
+    p = parts(env, Observation(ROBOT, env.task.stop_duration_s)(s))
+    assert p["distance_far"][0].item() == pytest.approx(0.3 / 12)
+    assert p["distance_near"][0].item() == pytest.approx(0.3)
+    assert p["reached"][0].item() == p["ever_reached"][0].item() == 1
+    assert p["stopped_time"][0].item() == pytest.approx(0.5)
+    assert p["time_since_reach"][0].item() == 1  # saturated
+    assert p["time_left"][0].item() == pytest.approx(0.75)
+
+
+def test_a_robot_on_its_target_sees_no_infinity(env):
+    s = env.state
+    s.distance = torch.zeros(8)
+    s.target_vec_b = torch.zeros(8, 2)
+    assert torch.isfinite(Observation(ROBOT, 0.5)(s)).all()
+
+
+def test_the_mirror_undoes_itself_and_flips_what_is_lateral(env):
+    m = env.symmetry
+    obs = torch.randn(5, 54, generator=torch.Generator().manual_seed(0))
+    image = obs[:, m.obs_index] * m.obs_sign
+    assert torch.equal(image[:, m.obs_index] * m.obs_sign, obs)
+    seen, mirrored = parts(env, obs), parts(env, image)
+    assert torch.equal(mirrored["base_lin_vel_b"], seen["base_lin_vel_b"] * torch.tensor([1, -1, 1]))
+    assert torch.equal(mirrored["base_ang_vel_b"], seen["base_ang_vel_b"] * torch.tensor([-1, 1, -1]))
+    assert torch.equal(mirrored["target_direction_b"], seen["target_direction_b"] * torch.tensor([1, -1]))
+    # FR <- FL, the hip's angle changes sign, thigh and calf do not
+    assert torch.equal(mirrored["joint_vel"][:, :3], seen["joint_vel"][:, 3:6] * torch.tensor([-1, 1, 1]))
+    assert torch.equal(mirrored["time_left"], seen["time_left"])
+
+
+def test_every_task_has_the_same_layout():
+    sizes = {Observation(ROBOT, load_task(name).stop_duration_s).size for name in ("section001", "section001-contest")}
+    assert sizes == {54}
+    assert math.isclose(load_task("section001").stop_duration_s, 0.5)

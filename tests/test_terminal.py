@@ -1,0 +1,49 @@
+"""The live line: in place on a terminal, a line now and then elsewhere."""
+
+import io
+
+import pytest
+
+from vbot.terminal import LiveLine, duration, percent
+
+
+class Terminal(io.StringIO):
+    def isatty(self) -> bool:
+        return True
+
+
+def test_on_a_terminal_the_line_replaces_itself_and_said_lines_stay():
+    stream = Terminal()
+    line = LiveLine(stream=stream)
+    line.show("10 %")
+    line.show("20 %")
+    line.say("evaluated")
+    assert stream.getvalue() == "\r\x1b[2K10 %\r\x1b[2K20 %\nevaluated\n"
+
+
+def test_elsewhere_only_the_first_of_a_burst_is_printed():
+    stream = io.StringIO()
+    line = LiveLine(stream=stream)
+    for k in range(100):
+        line.show(f"{k} %")
+    line.say("evaluated")
+    assert stream.getvalue() == "0 %\nevaluated\n"
+
+
+def test_quiet_prints_nothing():
+    stream = Terminal()
+    line = LiveLine(stream=stream, quiet=True)
+    line.show("10 %")
+    line.say("evaluated")
+    line.close()
+    assert stream.getvalue() == ""
+
+
+@pytest.mark.parametrize(("seconds", "text"), [(0, "0:00"), (65.4, "1:05"), (3599.6, "1:00:00"), (7384, "2:03:04")])
+def test_durations_read_as_clocks(seconds, text):
+    assert duration(seconds) == text
+
+
+def test_rates_read_as_percent():
+    assert percent(0.9734) == "97.3 %"
+    assert percent(None) == "-"
