@@ -27,7 +27,7 @@ def parts(env: Env, obs: torch.Tensor) -> dict[str, torch.Tensor]:
 
 
 def test_layout_adds_up_to_the_size(env):
-    assert env.num_obs == 3 + 3 + 3 + 3 * 12 + 2 + 7 == 54
+    assert env.num_obs == 3 + 3 + 3 + 3 * 12 + 2 + 7 + 2 == 56
 
 
 def test_a_standing_robot_sees_its_target_and_the_whole_time(env):
@@ -59,6 +59,11 @@ def test_the_near_range_resolves_the_last_metre_and_the_clocks_run(env):
     assert p["stopped_time"][0].item() == pytest.approx(0.5)
     assert p["time_since_reach"][0].item() == 1  # saturated
     assert p["time_left"][0].item() == pytest.approx(0.75)
+    # a clock of half a second: 5.125 s is a quarter of a period past 5 s
+    assert p["clock"][0].tolist() == pytest.approx([0, 1], abs=1e-4)
+    s.time_s = torch.full((8,), 5.125)
+    later = parts(env, Observation(ROBOT, env.task.stop_duration_s)(s))
+    assert later["clock"][0].tolist() == pytest.approx([1, 0], abs=1e-4)
 
 
 def test_a_robot_on_its_target_sees_no_infinity(env):
@@ -70,7 +75,7 @@ def test_a_robot_on_its_target_sees_no_infinity(env):
 
 def test_the_mirror_undoes_itself_and_flips_what_is_lateral(env):
     m = env.symmetry
-    obs = torch.randn(5, 54, generator=torch.Generator().manual_seed(0))
+    obs = torch.randn(5, 56, generator=torch.Generator().manual_seed(0))
     image = obs[:, m.obs_index] * m.obs_sign
     assert torch.equal(image[:, m.obs_index] * m.obs_sign, obs)
     seen, mirrored = parts(env, obs), parts(env, image)
@@ -80,9 +85,10 @@ def test_the_mirror_undoes_itself_and_flips_what_is_lateral(env):
     # FR <- FL, the hip's angle changes sign, thigh and calf do not
     assert torch.equal(mirrored["joint_vel"][:, :3], seen["joint_vel"][:, 3:6] * torch.tensor([-1, 1, 1]))
     assert torch.equal(mirrored["time_left"], seen["time_left"])
+    assert torch.equal(mirrored["clock"], -seen["clock"])  # half a period apart
 
 
 def test_every_task_has_the_same_layout():
     sizes = {Observation(ROBOT, load_task(name).stop_duration_s).size for name in ("section001", "section001-contest")}
-    assert sizes == {54}
+    assert sizes == {56}
     assert math.isclose(load_task("section001").stop_duration_s, 0.5)

@@ -37,7 +37,7 @@ class EnvConfig:
     physics_step_s: float = 0.01
     decimation: int = 2
     """Physics steps per control step; the control period is ``physics_step_s * decimation``."""
-    action_scale: float = 0.25
+    action_scale: float = 0.5
     """Joint position target = standing pose + action_scale * filtered action."""
     action_smoothing: float = 0.0
     """Share of the previous filtered action in the new one, per control step, in [0, 1)."""
@@ -81,7 +81,7 @@ class PPOConfig:
         (128, 128), Choice((128, 64), (256, 128, 64), (512, 256, 128), (256, 256, 256))
     )
     value_hidden_layer_sizes: tuple[int, ...] = (128, 128)
-    activation: str = "elu"
+    activation: str = "relu"
     """``elu``, ``relu`` or ``tanh``."""
     initial_std: float = 0.6
     """Standard deviation of the action noise before training."""
@@ -136,7 +136,7 @@ class TrainConfig:
     """Where the networks are: ``auto``, ``cpu`` or ``cuda``. Physics runs on the CPU."""
     threads: int = 0
     """Threads of physics and of the networks; 0 takes every core this process may use."""
-    steps: int = 12_000_000
+    steps: int = 10_000_000
     """Budget in control steps over all environments."""
     minutes: float | None = None
     """Budget in minutes of wall-clock time instead of steps."""

@@ -4,10 +4,10 @@ Training, evaluation and play all observe through here, so none of them can disa
 
 Against the published 54 numbers: velocity command, heading error and the two ways of giving the distance are
 replaced by the direction to the target and the distance on two ranges, because the first were functions of the
-target that hid its bearing and the last used different divisors in training and play. The time left and the two
-clocks of reaching and stopping are new: rewards and episode ends depend on them, and a value function that cannot
-see them must average over them. A robot knows all of it at run time: velocities from its state estimator, the rest
-from encoders, gyro, the target it was given and a clock.
+target that hid its bearing and the last used different divisors in training and play. The time left and the clocks of
+reaching and stopping are new: rewards and episode ends depend on them, and a value function that cannot see them must
+average over them. New is a periodic clock too, see CLOCK_PERIOD_S. A robot knows all of it at run time: velocities
+from its state estimator, the rest from encoders, gyro, the target it was given and a clock.
 """
 
 import torch
@@ -23,6 +23,9 @@ NEAR_M = 1.0
 """Distance at which the near range saturates: it resolves the last steps."""
 AFTER_REACH_S = 1.0
 """Time since the first reach at which its clock saturates."""
+CLOCK_PERIOD_S = 0.5
+"""Of the clock that the policy sees. Without one a deterministic policy can stand still for ever in a state from which
+action noise used to move it; a trot of about this period lets it step in time instead."""
 
 
 class Observation:
@@ -47,11 +50,13 @@ class Observation:
             "stopped_time": 1,
             "time_since_reach": 1,
             "time_left": 1,
+            "clock": 2,
         }
         self.size = sum(self.layout.values())
 
     def __call__(self, s: State) -> Tensor:
         """Observation of every environment, (N, size) float32. Joint positions are relative to the standing pose."""
+        phase = s.time_s * (2 * torch.pi / CLOCK_PERIOD_S)
         columns = torch.stack(
             (
                 s.distance.clamp(max=FAR_M) / FAR_M,
@@ -61,6 +66,8 @@ class Observation:
                 s.stopped_time.clamp(max=self._stop_duration_s) / self._stop_duration_s,
                 s.time_since_reach.clamp(max=AFTER_REACH_S) / AFTER_REACH_S,
                 1 - s.time_s / s.episode_limit_s,
+                torch.sin(phase),
+                torch.cos(phase),
             ),
             dim=1,
         )
@@ -92,6 +99,7 @@ class Observation:
             "base_ang_vel_b": [-1.0, 1.0, -1.0],
             "projected_gravity_b": [1.0, -1.0, 1.0],
             "target_direction_b": [1.0, -1.0],
+            "clock": [-1.0, -1.0],  # half a period later: left and right swap their parts in a symmetric gait
         }
         index: list[int] = []
         sign: list[float] = []
