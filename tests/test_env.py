@@ -189,7 +189,8 @@ def test_mirrored_robots_under_mirrored_actions_see_mirrored_worlds():
         mirrored = action[:, m.action_index] * m.action_sign
         obs = env.step(torch.cat((action, mirrored))).obs
         image = obs[:1, m.obs_index] * m.obs_sign
-        assert (image - obs[1:]).abs().max() < 0.01 * obs.abs().max()
+        seen = slice(0, -2)  # the clock is the same for both: its mirror image is half a period later
+        assert (image - obs[1:])[:, seen].abs().max() < 0.01 * obs.abs().max()
         assert (obs[0] - obs[1]).abs().max() > 0.5 * obs.abs().max()  # the two are not the same robot
 
 
