@@ -21,6 +21,13 @@ def test_on_a_terminal_the_line_replaces_itself_and_said_lines_stay():
     assert stream.getvalue() == "\r\x1b[2K10 %\r\x1b[2K20 %\nevaluated\n"
 
 
+def test_a_line_is_cut_to_the_width_of_the_terminal(monkeypatch):
+    monkeypatch.setenv("COLUMNS", "11")
+    stream = Terminal()
+    LiveLine(stream=stream).show("0123456789abcdef")
+    assert stream.getvalue() == "\r\x1b[2K0123456789"
+
+
 def test_elsewhere_only_the_first_of_a_burst_is_printed():
     stream = io.StringIO()
     line = LiveLine(stream=stream)

@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from vbot.config import TrainConfig
 from vbot.dashboard import Dashboard
@@ -77,6 +78,7 @@ class Experiment:
         self._started = time.perf_counter() - self._elapsed_s
         if self.steps == 0:
             self._save_policy("init", None)
+            self.run.save_resume(self._state())
         try:
             with catch_interrupt() as interrupt:
                 while (progress := self._progress()) < 1:
@@ -167,7 +169,7 @@ class Experiment:
     def _evaluate(self) -> None:
         start = time.perf_counter()
         torch.set_num_threads(1)
-        summary = self._evaluator(self._trainer.model.act_deterministic).summary()
+        summary = self._evaluator(self._act).summary()
         self._evaluation_s += time.perf_counter() - start
         row = {
             "steps": self.steps,
@@ -195,13 +197,12 @@ class Experiment:
             raise RuntimeError("a finished run has at least its last evaluation")
         self._save_policy("final", self._last_evaluation)
         self.run.save_resume(self._state())
-        model = self._trainer.model
-        model.load_state_dict(self._best["policy"]["model"])
+        self._trainer.model.load_state_dict(self._best["policy"]["model"])
         torch.set_num_threads(1)
         judge = Evaluator(
             self._config.env, self._train.final_episodes, self._train.seed, purpose="final", threads=self._threads
         )
-        summary = judge(model.act_deterministic).summary()
+        summary = judge(self._act).summary()
         result = {
             "status": "finished",
             "steps": self.steps,
@@ -223,6 +224,10 @@ class Experiment:
             f"[{100 * low:.1f}, {100 * high:.1f}], falls {percent(summary['fall_rate'])}"
         )
         return result
+
+    def _act(self, obs: Tensor) -> Tensor:
+        """The deterministic policy for an environment on another device than the networks."""
+        return self._trainer.model.act_deterministic(obs.to(self._device)).to(obs.device)
 
     def _policy(self) -> dict[str, Any]:
         return policy_content(self._trainer.model, self._env, self._config, self.steps)

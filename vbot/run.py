@@ -131,7 +131,7 @@ class Run:
         """What ``save_resume`` saved last; UserError if the run never got that far."""
         file = self.path / CHECKPOINTS / RESUME
         if not file.is_file():
-            raise UserError(f"{self.path} stopped before its first checkpoint; start it again in another directory")
+            raise UserError(f"{self.path} stopped before its training began; start it again in another directory")
         return torch.load(file, map_location="cpu", weights_only=True)
 
     def _write_checkpoint_list(self, listed: list[dict[str, Any]]) -> None:

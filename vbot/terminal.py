@@ -1,5 +1,6 @@
 """What a person sees of a run: one live line on a terminal, a log line now and then elsewhere."""
 
+import shutil
 import sys
 import time
 from typing import TextIO
@@ -23,7 +24,8 @@ class LiveLine:
         if self._quiet:
             return
         if self._in_place:
-            self._stream.write(f"\r\x1b[2K{line}")
+            # A line that wraps could not be replaced.
+            self._stream.write(f"\r\x1b[2K{line[: shutil.get_terminal_size().columns - 1]}")
             self._open = True
         elif now or time.monotonic() - self._last >= LOG_INTERVAL_S:
             self._last = time.monotonic()
