@@ -25,12 +25,14 @@ TINY = [
     "--set", "ppo.policy_hidden_layer_sizes=[16]", "--set", "ppo.value_hidden_layer_sizes=[16]",
 ]  # fmt: skip
 STEPS_PER_UPDATE = 32 * 8
+# No display and no hint how to render without one: as on a server.
+BARE = {key: value for key, value in os.environ.items() if key not in ("MUJOCO_GL", "DISPLAY")}
 
 
 def command(name: str, *arguments: object, cwd: Path, check: bool = True) -> subprocess.CompletedProcess:
     done = subprocess.run(
         [sys.executable, "-m", f"vbot.{name}", *map(str, arguments)],
-        capture_output=True, text=True, cwd=cwd, timeout=300, env={**os.environ, "MUJOCO_GL": "egl"},
+        capture_output=True, text=True, cwd=cwd, timeout=300, env=BARE,
     )  # fmt: skip
     assert not check or done.returncode == 0, done.stderr
     return done

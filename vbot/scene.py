@@ -15,16 +15,15 @@ def build_scene(robot: Robot, task: Task, physics_step_s: float) -> mujoco.MjMod
     spec = robot.spec()
     task.course.add_to(spec)
     spec.option.timestep = physics_step_s
-    ground = spec.geom("ground")
-    ground.rgba = [0.0, 0.0, 0.0, 0.0]  # the plane that physics uses goes on past the disc
+    spec.geom("ground").group = 4  # hidden: the plane that physics uses goes on past the disc
     spec.visual.headlight.ambient = [0.35, 0.35, 0.35]
     spec.visual.headlight.diffuse = [0.45, 0.45, 0.45]
     spec.visual.global_.offwidth, spec.visual.global_.offheight = 1920, 1080
     # The shadow map covers shadowclip * extent around the light, which walks with the robot: small, so it is sharp.
     spec.stat.extent = 2.0
-    spec.visual.map.shadowclip = 0.6
+    spec.visual.map.shadowclip = 2.0
     spec.visual.map.zfar = 40.0
-    spec.visual.quality.shadowsize = 1024
+    spec.visual.quality.shadowsize = 2048
     spec.add_texture(
         name="sky",
         type=mujoco.mjtTexture.mjTEXTURE_SKYBOX,
@@ -47,14 +46,14 @@ def build_scene(robot: Robot, task: Task, physics_step_s: float) -> mujoco.MjMod
     tiles.textures[mujoco.mjtTextureRole.mjTEXROLE_RGB] = "tiles"
     spec.body(robot.base).add_light(
         mode=mujoco.mjtCamLight.mjCAMLIGHT_TRACK,
-        pos=[0.7, -1.0, 3.0],
-        dir=[-0.25, 0.35, -1],
+        pos=[0.3, -0.5, 2.5],
+        dir=[-0.12, 0.2, -1],
         type=mujoco.mjtLightType.mjLIGHT_DIRECTIONAL,
         castshadow=True,
     )
     radius = task.course.disc_radius_m
-    _disc(spec, "disc", radius, -1.0, 1.0, [1, 1, 1, 1], material="tiles")
-    _disc(spec, "rim", radius + 0.08, -1.02, 1.0, [0.85, 0.35, 0.15, 1])
+    _disc(spec, "disc", radius, -0.05, 0.05, [1, 1, 1, 1], material="tiles")
+    _disc(spec, "rim", radius + 0.08, -0.08, 0.05, [0.85, 0.35, 0.15, 1])
     _disc(spec, "fence", task.fence_radius_m, 0.001, 0.001, [0.95, 0.75, 0.2, 1])
     _disc(spec, "target", task.reach_radius_m, 0.003, 0.001, [0.2, 0.7, 0.35, 1])
     _disc(spec, "bullseye", 0.12, 0.005, 0.001, [0.95, 0.95, 0.95, 1])
