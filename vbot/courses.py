@@ -56,10 +56,7 @@ class Task:
     """rad/s; beyond it, or beyond the tilt limit, the robot has fallen."""
 
 
-# The published platform radius, 11 m, is that of a task that spawned within 8 m of the middle. This one spawns up to
-# 12 m out, where a boundary penalty from 10 m on would cost more than anything that walking pays: the platform of this
-# course ends where its ground does.
-SECTION001 = Course("section001", disc_radius_m=12.5, platform_radius_m=12.5)
+SECTION001 = Course("section001", disc_radius_m=12.5, platform_radius_m=11.0)
 
 TASKS = {
     task.name: task

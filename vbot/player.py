@@ -111,7 +111,7 @@ def view(show: Show) -> None:
     import mujoco.viewer
 
     try:
-        viewer = mujoco.viewer.launch_passive(show.model, show.data)
+        viewer = mujoco.viewer.launch_passive(show.model, show.data, show_left_ui=False, show_right_ui=False)
     except Exception as error:
         raise UserError(f"cannot open a window ({error}); use --video FILE without a display") from None
     with viewer:
