@@ -59,11 +59,14 @@ def test_the_near_range_resolves_the_last_metre_and_the_clocks_run(env):
     assert p["stopped_time"][0].item() == pytest.approx(0.5)
     assert p["time_since_reach"][0].item() == 1  # saturated
     assert p["time_left"][0].item() == pytest.approx(0.75)
-    # a clock of half a second: 5.125 s is a quarter of a period past 5 s
-    assert p["clock"][0].tolist() == pytest.approx([0, 1], abs=1e-4)
-    s.time_s = torch.full((8,), 5.125)
-    later = parts(env, Observation(ROBOT, env.task.stop_duration_s)(s))
-    assert later["clock"][0].tolist() == pytest.approx([1, 0], abs=1e-4)
+    assert p["clock"][0].tolist() == [0, 0]  # silent at the target
+
+
+def test_the_clock_turns_once_in_half_a_second_on_the_way(env):
+    observe = Observation(ROBOT, env.task.stop_duration_s)
+    for time_s, clock in ((5.0, [0, 1]), (5.125, [1, 0]), (5.25, [0, -1]), (5.5, [0, 1])):
+        env.state.time_s = torch.full((8,), time_s)
+        assert parts(env, observe(env.state))["clock"][0].tolist() == pytest.approx(clock, abs=1e-4)
 
 
 def test_a_robot_on_its_target_sees_no_infinity(env):

@@ -136,7 +136,7 @@ class TrainConfig:
     """Where the networks are: ``auto``, ``cpu`` or ``cuda``. Physics runs on the CPU."""
     threads: int = 0
     """Threads of physics and of the networks; 0 takes every core this process may use."""
-    steps: int = 8_000_000
+    steps: int = 10_000_000
     """Budget in control steps over all environments."""
     minutes: float | None = None
     """Budget in minutes of wall-clock time instead of steps."""

@@ -25,7 +25,8 @@ AFTER_REACH_S = 1.0
 """Time since the first reach at which its clock saturates."""
 CLOCK_PERIOD_S = 0.5
 """Of the clock that the policy sees. Without one a deterministic policy can stand still for ever in a state from which
-action noise used to move it; a trot of about this period lets it step in time instead."""
+action noise used to move it; a gait of about this period lets it step in time instead. Within the reach radius the
+clock is silent, for there the robot should stand."""
 
 
 class Observation:
@@ -57,6 +58,7 @@ class Observation:
     def __call__(self, s: State) -> Tensor:
         """Observation of every environment, (N, size) float32. Joint positions are relative to the standing pose."""
         phase = s.time_s * (2 * torch.pi / CLOCK_PERIOD_S)
+        walking = (~s.reached).float()
         columns = torch.stack(
             (
                 s.distance.clamp(max=FAR_M) / FAR_M,
@@ -66,8 +68,8 @@ class Observation:
                 s.stopped_time.clamp(max=self._stop_duration_s) / self._stop_duration_s,
                 s.time_since_reach.clamp(max=AFTER_REACH_S) / AFTER_REACH_S,
                 1 - s.time_s / s.episode_limit_s,
-                torch.sin(phase),
-                torch.cos(phase),
+                torch.sin(phase) * walking,
+                torch.cos(phase) * walking,
             ),
             dim=1,
         )
