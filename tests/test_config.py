@@ -370,6 +370,6 @@ def test_the_fingerprint_does_not_depend_on_the_order_of_terms_or_on_where_a_val
     assert build(*merge([default_layer(), turned])).fingerprint(sources) == make().fingerprint(SOURCES)
 
 
-@pytest.mark.parametrize("assignment", ["reward.terms.up=1", "reward.terms.near.sigma=2", "env.action_scale=25e-2"])
+@pytest.mark.parametrize("assignment", ["reward.terms.up=1", "reward.terms.near.sigma=2", "env.action_scale=5e-1"])
 def test_the_same_number_written_otherwise_keeps_the_fingerprint(assignment):
     assert given(assignment).fingerprint(SOURCES) == make().fingerprint(SOURCES)

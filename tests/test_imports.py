@@ -56,6 +56,7 @@ ORDER = (
     "vbot.experiment",
     "vbot.train",
     "vbot.evaluate",
+    "vbot.player",
     "vbot.play",
 )
 

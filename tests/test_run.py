@@ -110,7 +110,7 @@ def test_a_write_that_breaks_off_leaves_the_old_file_whole(run):
 
 
 def test_a_run_without_a_state_to_resume_says_so(run):
-    with pytest.raises(UserError, match=f"{run.path} stopped before its first checkpoint"):
+    with pytest.raises(UserError, match=f"{run.path} stopped before its training began"):
         run.load_resume()
 
 
