@@ -231,7 +231,7 @@ def _meta(config: Config, fingerprint: str) -> dict[str, Any]:
 
 
 def _git_commit() -> str | None:
-    """Commit of the source tree, with ``+`` where it has changes; None outside a repository."""
+    """Commit of vbot's own source tree, with ``+`` where it has changes; None where vbot is installed from a wheel."""
     source = Path(__file__).parent
 
     def git(*arguments: str) -> str:
@@ -240,6 +240,7 @@ def _git_commit() -> str | None:
         ).stdout.strip()
 
     try:
+        git("ls-files", "--error-unmatch", Path(__file__).name)  # installed inside somebody's repository is not in it
         return git("rev-parse", "HEAD") + ("+" if git("status", "--porcelain", "--", str(source)) else "")
     except (OSError, subprocess.SubprocessError):
         return None
