@@ -14,11 +14,10 @@ from vbot.config import (
     file_layer,
     flatten,
     merge,
-    read_yaml,
     set_layer,
-    write_yaml,
 )
 from vbot.errors import UserError
+from vbot.yaml_files import read_yaml, write_yaml
 
 REWARD = Layer(
     "reward set mine",

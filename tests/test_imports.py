@@ -22,6 +22,7 @@ ORDER = (
     "vbot.terminal",
     "vbot.interrupt",
     "vbot.cli",
+    "vbot.yaml_files",
     "vbot.config",
     "vbot.run",
     "vbot.rewards.registry",
@@ -63,9 +64,9 @@ ORDER = (
 # What these may import of vbot besides their own package. Physics knows no rewards, learning no environment.
 ISLANDS = {
     "vbot.ppo": {"vbot.errors", "vbot.config", "vbot.run"},
-    "vbot.rewards": {"vbot.errors", "vbot.ranges", "vbot.state", "vbot.config"},
+    "vbot.rewards": {"vbot.errors", "vbot.ranges", "vbot.state", "vbot.yaml_files", "vbot.config"},
     "vbot.courses": {"vbot.errors"},
-    "vbot.robot": {"vbot.errors"},
+    "vbot.robot": {"vbot.errors", "vbot.yaml_files"},
     "vbot.sim": {"vbot.errors", "vbot.courses", "vbot.robot"},
     "vbot.tracker": {"vbot.errors", "vbot.state", "vbot.courses", "vbot.robot", "vbot.sim"},
     "vbot.observation": {"vbot.errors", "vbot.state", "vbot.robot", "vbot.ppo.vec_env"},

@@ -5,10 +5,10 @@ import pickle
 import pytest
 import torch
 
-from vbot.config import read_yaml
 from vbot.errors import UserError
 from vbot.run import Run, find_checkpoint, load_checkpoint, read_lines, save_state
 from vbot.settings import resolve
+from vbot.yaml_files import read_yaml
 
 CONFIG = resolve("kit", options={"train.seed": 7}).config
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import pytest
 import torch
 
-from vbot.config import write_yaml
 from vbot.errors import UserError
 from vbot.rewards.registry import Registry
 from vbot.rewards.sets import read_set
 from vbot.run import Run
 from vbot.settings import resolve
+from vbot.yaml_files import write_yaml
 
 
 @pytest.fixture

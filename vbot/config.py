@@ -8,7 +8,6 @@ import dataclasses
 import hashlib
 import json
 import math
-import re
 import types
 import typing
 from collections.abc import Iterable, Mapping
@@ -20,6 +19,7 @@ import yaml
 
 from vbot.errors import UserError, nearest
 from vbot.ranges import Choice, LogUniform
+from vbot.yaml_files import parse_yaml, read_yaml
 
 
 def _searched(default: Any, search: Any) -> Any:
@@ -289,7 +289,7 @@ def set_layer(assignments: Iterable[str]) -> Layer:
         if not equals or not key.strip():
             raise UserError(f"--set takes KEY=VALUE, as in ppo.learning_rate=3e-4; got {assignment!r}")
         try:
-            value = yaml.load(text, _Loader)
+            value = parse_yaml(text)
         except yaml.YAMLError:
             raise UserError(f"--set {key}: the value is no valid YAML; got {text!r}") from None
         nested: Any = value
@@ -317,54 +317,6 @@ def flatten(content: Mapping[str, Any], origin: str) -> dict[str, Any]:
 
     walk("", content)
     return flat
-
-
-def read_yaml(file: Path) -> dict[str, Any]:
-    """A YAML file that must hold a mapping.
-
-    Raises:
-        UserError: no such file, no valid YAML, or no mapping.
-    """
-    try:
-        content = yaml.load(file.read_text(), _Loader)
-    except OSError as error:
-        raise UserError(f"cannot read {file}: {error.strerror}") from None
-    except (yaml.YAMLError, UnicodeDecodeError) as error:
-        raise UserError(f"{file} is no valid YAML: {' '.join(str(error).split())}") from None
-    if not isinstance(content, dict):
-        raise UserError(f"{file} must map keys to values; got {type(content).__name__}")
-    return content
-
-
-def write_yaml(content: Mapping[str, Any]) -> str:
-    """YAML text of plain values, keys in their order."""
-    return yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, width=110)
-
-
-class _Loader(yaml.SafeLoader):
-    """YAML whose numbers are as people write them: PyYAML reads 3e-4 as text, for want of a decimal point."""
-
-    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
-        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
-        for key in keys:
-            if keys.count(key) > 1:
-                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} appears twice", node.start_mark)
-        return super().construct_mapping(node, deep)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Lists of plain values on one line."""
-
-
-for _class in (_Loader, _Dumper):
-    _class.add_implicit_resolver(
-        "tag:yaml.org,2002:float",
-        re.compile(r"^[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$"),
-        list("-+0123456789"),
-    )
-_Dumper.add_representer(
-    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
-)
 
 
 class _Violation(Exception):

@@ -10,9 +10,9 @@ from typing import Any
 
 import mujoco
 import numpy as np
-import yaml
 
 from vbot.errors import UserError, nearest
+from vbot.yaml_files import read_yaml
 
 ASSETS = Path(__file__).parent / "assets"
 BUILT_IN = ("vbot",)
@@ -118,16 +118,10 @@ def load_robot(name_or_file: str) -> Robot:
             )
     else:
         raise UserError(f"no robot is named {name_or_file!r}{nearest(name_or_file, BUILT_IN)} (or give an .xml file)")
-    try:
-        values = yaml.safe_load(description.read_text())
-    except yaml.YAMLError as error:
-        raise UserError(f"{description} is no valid YAML: {' '.join(str(error).split())}") from None
-    return _robot(values, description)
+    return _robot(read_yaml(description), description)
 
 
-def _robot(values: Any, file: Path) -> Robot:
-    if not isinstance(values, dict):
-        raise UserError(f"{file} must map the keys {', '.join(_KEYS)} to values")
+def _robot(values: dict[str, Any], file: Path) -> Robot:
     for key in values:
         if key not in _KEYS:
             raise UserError(f"{file}: unknown key {key!r}{nearest(str(key), _KEYS)}")

@@ -27,8 +27,9 @@ import torch
 import yaml
 
 import vbot
-from vbot.config import Config, read_yaml, write_yaml
+from vbot.config import Config
 from vbot.errors import UserError
+from vbot.yaml_files import read_yaml, write_yaml
 
 CONFIG, META, RESULT = "config.yaml", "meta.json", "result.json"
 METRICS, EVALUATIONS = "metrics.jsonl", "eval.jsonl"

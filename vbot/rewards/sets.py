@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vbot.config import RewardConfig, read_yaml
+from vbot.config import RewardConfig
 from vbot.errors import UserError, nearest
 from vbot.rewards.registry import Registry, TermSpec
+from vbot.yaml_files import read_yaml
 
 _BUILT_IN = Path(__file__).parent / "sets"
 _KEYS = ("name", "description", "scale_dt", "time_decay", "terms")

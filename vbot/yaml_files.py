@@ -1,0 +1,63 @@
+"""Reading and writing YAML as people mean it: 3e-4 is a number, and a key that appears twice is a mistake."""
+
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from vbot.errors import UserError
+
+
+def parse_yaml(text: str) -> Any:
+    """The value of a YAML text. Raises yaml.YAMLError."""
+    return yaml.load(text, _Loader)
+
+
+def read_yaml(file: Path) -> dict[str, Any]:
+    """A YAML file that must hold a mapping.
+
+    Raises:
+        UserError: no such file, no valid YAML, or no mapping.
+    """
+    try:
+        content = parse_yaml(file.read_text())
+    except OSError as error:
+        raise UserError(f"cannot read {file}: {error.strerror}") from None
+    except (yaml.YAMLError, UnicodeDecodeError) as error:
+        raise UserError(f"{file} is no valid YAML: {' '.join(str(error).split())}") from None
+    if not isinstance(content, dict):
+        raise UserError(f"{file} must map keys to values; got {type(content).__name__}")
+    return content
+
+
+def write_yaml(content: Mapping[str, Any]) -> str:
+    """YAML text of plain values, keys in their order."""
+    return yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, width=110)
+
+
+class _Loader(yaml.SafeLoader):
+    """YAML whose numbers are as people write them: PyYAML reads 3e-4 as text, for want of a decimal point."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
+        keys = [self.construct_object(key, deep=True) for key, _ in node.value]
+        for key in keys:
+            if keys.count(key) > 1:
+                raise yaml.constructor.ConstructorError(None, None, f"key {key!r} appears twice", node.start_mark)
+        return super().construct_mapping(node, deep)
+
+
+class _Dumper(yaml.SafeDumper):
+    """Lists of plain values on one line."""
+
+
+for _class in (_Loader, _Dumper):
+    _class.add_implicit_resolver(
+        "tag:yaml.org,2002:float",
+        re.compile(r"^[-+]?(?:\d[\d_]*)(?:\.[\d_]*)?[eE][-+]?\d+$"),
+        list("-+0123456789"),
+    )
+_Dumper.add_representer(
+    list, lambda dumper, value: dumper.represent_sequence("tag:yaml.org,2002:seq", value, flow_style=True)
+)
