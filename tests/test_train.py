@@ -310,6 +310,8 @@ BAD_INPUT = [
     (["--reward-set", "phase5", "--run-dir", "/proc/nowhere/run"], "cannot write run directory"),
     (["--reward-set", "phase5", "--nonsense"], "--nonsense"),
     (["--resume", "nowhere"], "no run directory"),
+    ([*SET, "ppo.mini_batches=999999"], "ppo.mini_batches must be at most"),
+    ([*SET, "ppo.initial_std=9"], "ppo.initial_std must be in"),
     ([], "give --reward-set"),
 ]
 

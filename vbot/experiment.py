@@ -27,14 +27,19 @@ RECENT_EPISODES = 512
 
 
 class Experiment:
-    """Trains what ``settings`` say into ``run``; ``resume`` goes on where its last checkpoint was.
+    """Builds environment and learner from ``settings``; ``train`` then writes into a run directory.
+
+    Building comes first and writes nothing, so that what does not fit leaves no directory behind.
 
     Raises:
-        UserError: the device is not there, or ``resume`` finds another configuration than the run's.
+        UserError: the device is not there, or the settings do not fit each other.
     """
 
-    def __init__(self, settings: Settings, run: Run, *, resume: bool = False, quiet: bool = False) -> None:
-        self.settings, self.run = settings, run
+    run: Run
+    _dashboard: Dashboard
+
+    def __init__(self, settings: Settings, *, quiet: bool = False) -> None:
+        self.settings = settings
         self._config = config = settings.config
         self._train = config.train
         self._threads = config.train.threads or available_cores()
@@ -58,23 +63,28 @@ class Experiment:
         self._last_evaluation: dict[str, Any] | None = None
         self._evaluations = _Intervals(config.train, config.train.eval_interval, default_parts=16, least_parts=1)
         self._checkpoints = _Intervals(config.train, config.train.checkpoint_interval, default_parts=8, least_parts=5)
-        if resume:
-            self._load(run.load_resume())
-        self._dashboard = Dashboard(run.path, resumed_at=self._trainer.steps if resume else None)
 
     @property
     def steps(self) -> int:
         """Control steps so far, over all environments."""
         return self._trainer.steps
 
-    def train(self) -> dict[str, Any]:
-        """Train until the budget is spent, evaluate the best policy on fresh episodes, write the result.
+    def train(self, run: Run, *, resume: bool = False) -> dict[str, Any]:
+        """Train until the budget is spent, evaluate the best policy on fresh episodes, write the result into ``run``.
 
         Ctrl-C saves and raises KeyboardInterrupt.
 
+        Args:
+            resume: go on from the run's last saved state.
+
         Raises:
-            UserError: a reward term gave NaN. DivergedError: the networks did.
+            UserError: a reward term gave NaN, or the run to resume was of another configuration.
+            DivergedError: the networks broke.
         """
+        self.run = run
+        if resume:
+            self._load(run.load_resume())
+        self._dashboard = Dashboard(run.path, resumed_at=self.steps if resume else None)
         self._started = time.perf_counter() - self._elapsed_s
         if self.steps == 0:
             self._save_policy("init", None)

@@ -49,6 +49,8 @@ def _parser() -> Parser:
 def main(arguments: list[str] | None = None) -> None:
     """The command; ``arguments`` default to those of the process. Raises UserError."""
     given = _parser().parse_args(arguments)
+    from vbot.experiment import Experiment  # late: torch's dashboard takes a second to import, --help should not
+
     if given.resume is not None:
         _refuse_beside_resume(given)
         run = Run.open(given.resume)
@@ -56,20 +58,19 @@ def main(arguments: list[str] | None = None) -> None:
             raise UserError(f"{run.path} has finished; its result is in {run.path / 'result.json'}")
         load_plugins(run.plugins)
         settings = resolve(config_file=run.config_file)
+        experiment = Experiment(settings, quiet=given.quiet)
     else:
         plugins = load_plugins(given.plugin)
         settings = resolve(
             given.reward_set, config_file=given.config, options=_options(given), assignments=given.assignments
         )
+        experiment = Experiment(settings, quiet=given.quiet)
         directory = given.run_dir or _default_directory(settings.config)
         run = Run.create(directory, settings.config, settings.fingerprint, plugins)
-    from vbot.experiment import Experiment  # late: torch's dashboard takes a second to import, errors should not
-
     if not given.quiet:
         print(_table(settings.config, run, settings.fingerprint), flush=True)
-    experiment = Experiment(settings, run, resume=given.resume is not None, quiet=given.quiet)
     try:
-        experiment.train()
+        experiment.train(run, resume=given.resume is not None)
     except KeyboardInterrupt:
         if not given.quiet:
             print(f"stopped at {experiment.steps:,} steps; go on with: python -m vbot.train --resume {run.path}")
