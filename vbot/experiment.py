@@ -57,7 +57,7 @@ class Experiment:
         )
         self._line = LiveLine(quiet=quiet)
         self._recent: list[Episodes] = []
-        self._elapsed_s = 0.0  # of earlier sessions of this run
+        self._elapsed_s = 0.0  # before this process took the run up
         self._evaluation_s = 0.0
         self._best: dict[str, Any] | None = None  # the best evaluation so far, and its policy
         self._last_evaluation: dict[str, Any] | None = None
@@ -132,7 +132,7 @@ class Experiment:
         return min(1.0, self.steps / self._train.steps)
 
     def _clock(self) -> float:
-        """Seconds of this run so far, over all its sessions."""
+        """Seconds of this run so far, resumed or not."""
         return time.perf_counter() - self._started
 
     def _log(self, metrics: Mapping[str, float], ended: Episodes | None) -> None:
