@@ -37,20 +37,23 @@ def with_options(step_s: float = 0.01, **options: float) -> mujoco.MjModel:
     return model
 
 
-def with_shapes(keep: Callable[[mujoco.MjsGeom], bool]) -> mujoco.MjModel:
-    """The chosen model, colliding with the published shapes that ``keep`` says."""
-    robot = load_robot("vbot")
-    spec = robot.spec()
-    for geom in spec.geoms:
-        if geom.classname.name in ("collision", "detail", "foot"):
-            geom.conaffinity = int(keep(geom))
-    spec.compiler.discardvisual = True
-    SECTION001.add_to(spec)
+def with_chosen_options(spec: mujoco.MjSpec) -> mujoco.MjModel:
     model = spec.compile()
     reference = chosen()
     for name in ("timestep", "integrator", "solver", "cone", "impratio", "iterations", "ls_iterations", "disableflags"):
         setattr(model.opt, name, getattr(reference.opt, name))
     return model
+
+
+def with_shapes(keep: Callable[[mujoco.MjsGeom], bool]) -> mujoco.MjModel:
+    """The chosen model, colliding with the published shapes that ``keep`` says."""
+    spec = ROBOT.spec()
+    for geom in spec.geoms:
+        if geom.classname.name in ("collision", "detail", "foot"):
+            geom.conaffinity = int(keep(geom))
+    spec.compiler.discardvisual = True
+    SECTION001.add_to(spec)
+    return with_chosen_options(spec)
 
 
 def on_a_cylinder() -> mujoco.MjModel:
@@ -64,11 +67,7 @@ def on_a_cylinder() -> mujoco.MjModel:
         contype=1,
         conaffinity=0,
     )
-    model = spec.compile()
-    reference = chosen()
-    for name in ("timestep", "integrator", "solver", "cone", "impratio", "iterations", "ls_iterations", "disableflags"):
-        setattr(model.opt, name, getattr(reference.opt, name))
-    return model
+    return with_chosen_options(spec)
 
 
 def with_gains(kp: float, kd: float) -> mujoco.MjModel:
