@@ -57,6 +57,11 @@ class Choice:
 Range = Uniform | LogUniform | Choice
 
 
+def ends(range_: Range) -> tuple[Any, ...]:
+    """The bounds of a range, or all values of a choice: what must be lawful for every value in it to be."""
+    return range_.values if isinstance(range_, Choice) else (range_.low, range_.high)
+
+
 def _frozen(value: Any) -> Any:
     return tuple(value) if isinstance(value, list) else value
 

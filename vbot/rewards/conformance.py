@@ -16,7 +16,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vbot.ranges import Choice, Range
+from vbot.ranges import ends
 from vbot.rewards.registry import TermSpec
 from vbot.state import State
 
@@ -61,7 +61,7 @@ def _require(spec: TermSpec, law_holds: bool, broken: str) -> None:
 
 def _check_ranges(spec: TermSpec) -> None:
     kind, law = ("penalty", "<= 0") if spec.penalty else ("reward", ">= 0")
-    for scale in (spec.scale, *(_ends(spec.search) if spec.search else ())):
+    for scale in (spec.scale, *(ends(spec.search) if spec.search else ())):
         sign_holds = scale <= 0 if spec.penalty else scale >= 0
         _require(
             spec,
@@ -76,13 +76,9 @@ def _check_ranges(spec: TermSpec) -> None:
         _require(spec, default in range_, f"its default {name}={default!r} lies outside its range {range_}")
 
 
-def _ends(range_: Range) -> tuple[Any, ...]:
-    return range_.values if isinstance(range_, Choice) else (range_.low, range_.high)
-
-
 def _range_ends(spec: TermSpec) -> Iterator[dict[str, Any]]:
     for name, range_ in spec.tune.items():
-        yield from ({name: value} for value in _ends(range_))
+        yield from ({name: value} for value in ends(range_))
 
 
 def _make(spec: TermSpec, num_envs: int, device: str, params: Mapping[str, Any]) -> Callable[[State], Tensor]:

@@ -16,7 +16,7 @@ from typing import Any, Literal, TypeVar, cast
 from torch import Tensor
 
 from vbot.errors import UserError, nearest
-from vbot.ranges import Choice, Range
+from vbot.ranges import Range, ends
 
 Kind = Literal["rate", "event"]
 Term = TypeVar("Term", bound=Callable[..., Any])
@@ -239,8 +239,8 @@ def _inspect(
         require(isinstance(range_, Range), f"tune[{key!r}] must be Uniform, LogUniform or Choice; got {range_!r}")
     law = "a penalty has scale <= 0" if penalty else "a reward has scale >= 0"
     require(scale <= 0 if penalty else scale >= 0, f"{law}; got {scale}")
-    ends = search.values if isinstance(search, Choice) else () if search is None else (search.low, search.high)
-    require(all(end <= 0 if penalty else end >= 0 for end in ends), f"{law}; its search range {search} crosses 0")
+    lawful = search is None or all(end <= 0 if penalty else end >= 0 for end in ends(search))
+    require(lawful, f"{law}; its search range {search} crosses 0")
     require(search is None or scale in search, f"default scale {scale} lies outside its search range {search}")
     for key, range_ in tune.items():
         require(key in params, f"tune names {key!r}, which is no keyword parameter{nearest(key, params)}")
