@@ -37,6 +37,7 @@ ORDER = (
     "vbot.rewards.conformance",
     "vbot.ppo.vec_env",
     "vbot.ppo.gaussian",
+    "vbot.ppo.network",
     "vbot.ppo.normalize",
     "vbot.ppo.storage",
     "vbot.ppo.model",

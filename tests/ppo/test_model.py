@@ -44,16 +44,6 @@ def test_policy_commutes_with_the_mirror_and_value_ignores_it(activation: str) -
     assert model.log_std[0] == model.log_std[1] != model.log_std[2]
 
 
-def test_symmetric_policy_is_the_average_of_the_network_and_its_mirror() -> None:
-    model, obs = make(), observations()
-    mirrored = obs[:, SYMMETRY.obs_index] * SYMMETRY.obs_sign
-    one, other = model.actor(obs.clamp(-10, 10)), model.actor(mirrored.clamp(-10, 10))
-    expected = (one + other[:, SYMMETRY.action_index] * SYMMETRY.action_sign) / 2
-    torch.testing.assert_close(model(obs), expected)
-    expected_value = (model.critic(obs.clamp(-10, 10)) + model.critic(mirrored.clamp(-10, 10)))[:, 0] / 2
-    torch.testing.assert_close(model.value(obs), expected_value)
-
-
 def test_without_symmetry_the_policy_is_the_plain_network() -> None:
     obs = observations()
     config = dataclasses.replace(PPOConfig(), symmetry=False)

@@ -19,7 +19,7 @@ KL_FACTOR = 1.5
 class Batch(NamedTuple):
     """Samples of one rollout, first dimension B = T * N, or of a mini-batch."""
 
-    inputs: Tensor  # (B, K, num_obs), see ActorCritic
+    inputs: Tensor  # (B, num_obs), see ActorCritic
     actions: Tensor  # (B, num_actions)
     means: Tensor  # (B, num_actions), of the policy that acted
     log_probs: Tensor  # (B,), under the policy that acted

@@ -1,13 +1,13 @@
 """Policy and value networks with their normalisers; mirror-equivariant where a symmetry is given."""
 
 import math
-from collections.abc import Sequence
 
 import torch
 from torch import Tensor, nn
 
 from vbot.config import PPOConfig
 from vbot.errors import UserError
+from vbot.ppo.network import Mirror, perceptron
 from vbot.ppo.normalize import RunningMoments
 from vbot.ppo.vec_env import Symmetry
 
@@ -16,24 +16,20 @@ MIN_STD, MAX_STD = 0.02, 4.0
 OBS_CLIP = 10.0
 """Normalised observations are clipped to +- this many standard deviations."""
 
-_ACTIVATIONS = {"elu": lambda: nn.ELU(inplace=True), "relu": lambda: nn.ReLU(inplace=True), "tanh": nn.Tanh}
-
 
 class ActorCritic(nn.Module):
     """A Gaussian policy with state-independent deviation, and a value function, as two separate networks.
 
-    With a mirror M the policy's mean is (f(o) + M f(M o)) / 2 and the value (v(o) + v(M o)) / 2, so that the policy
-    commutes with the mirror and the value ignores it, exactly and from the first step on.
+    Under a symmetry the policy's mean commutes with the mirror and the value ignores it, exactly and from the first
+    step on (`MirrorLinear`).
 
-    Both networks read *inputs*: observations normalised, clipped and, under symmetry, paired with their mirror
-    image; shape (B, K, num_obs) with K = 2 under symmetry and 1 otherwise. They are made by `encode`, once per
-    rollout. The value network predicts in units of `value_moments`; `value` converts to the units of the return.
+    Both networks read *inputs*, (B, num_obs): observations normalised and clipped, made by `encode` once per rollout.
+    The value network predicts in units of `value_moments`; `value` converts to the units of the return.
     """
 
     obs_index: Tensor
     obs_sign: Tensor
     action_index: Tensor
-    action_sign: Tensor
 
     def __init__(
         self,
@@ -44,42 +40,45 @@ class ActorCritic(nn.Module):
         *,
         generator: torch.Generator,
     ) -> None:
-        """Weights are drawn from `generator` (on the CPU). Raises UserError on an impossible `initial_std`."""
+        """Weights are drawn from `generator` (on the CPU).
+
+        Raises UserError on an impossible `initial_std` and, under symmetry, on odd layer sizes.
+        """
         super().__init__()
         if not MIN_STD <= config.initial_std <= MAX_STD:
             raise UserError(f"ppo.initial_std must be in [{MIN_STD}, {MAX_STD}], got {config.initial_std}")
         self.symmetric = config.symmetry and symmetry is not None
+        of_policy = of_value = None
         if config.symmetry and symmetry is not None:
             symmetry.validate(num_obs, num_actions)
-            for name, tensor in symmetry._asdict().items():
-                # Not persistent: the mirror is the environment's, not learned.
-                self.register_buffer(name, tensor.detach().clone(), persistent=False)
+            obs_mirror = Mirror(symmetry.obs_index.cpu(), symmetry.obs_sign.cpu())
+            action_mirror = Mirror(symmetry.action_index.cpu(), symmetry.action_sign.cpu())
+            of_policy, of_value = (obs_mirror, action_mirror), (obs_mirror, Mirror.identity(1))
+            # Not persistent: the mirror is the environment's, not learned.
+            self.register_buffer("obs_index", obs_mirror.index.clone(), persistent=False)
+            self.register_buffer("obs_sign", obs_mirror.sign.clone(), persistent=False)
+            self.register_buffer("action_index", action_mirror.index.clone(), persistent=False)
         self.obs_moments = RunningMoments(num_obs, min_std=1e-2)
         self.value_moments = RunningMoments(1, min_std=1e-4)
+        policy_sizes = (num_obs, *config.policy_hidden_layer_sizes, num_actions)
+        value_sizes = (num_obs, *config.value_hidden_layer_sizes, 1)
         # A small last layer: the first actions are noise around zero, whatever the observation.
-        self.actor = _mlp((num_obs, *config.policy_hidden_layer_sizes, num_actions), config.activation, 0.01, generator)
-        self.critic = _mlp((num_obs, *config.value_hidden_layer_sizes, 1), config.activation, 1.0, generator)
+        self.actor = perceptron(policy_sizes, config.activation, last_gain=0.01, generator=generator, mirrors=of_policy)
+        self.critic = perceptron(value_sizes, config.activation, last_gain=1.0, generator=generator, mirrors=of_value)
         self.log_std_param = nn.Parameter(torch.full((num_actions,), math.log(config.initial_std)))
 
     def encode(self, obs: Tensor) -> Tensor:
-        """Observations (B, num_obs) -> inputs of the networks (B, K, num_obs)."""
-        x = self.obs_moments.normalize(obs).clamp_(-OBS_CLIP, OBS_CLIP)
-        if not self.symmetric:
-            return x.unsqueeze(1)
-        # Mirroring after normalising is right because the moments are symmetric themselves (`observe`).
-        return torch.stack((x, self._mirror_obs(x)), dim=1)
+        """Observations (B, num_obs) -> inputs of the networks (B, num_obs)."""
+        # Mirror images stay mirror images, because the moments are symmetric themselves (`observe`).
+        return self.obs_moments.normalize(obs).clamp_(-OBS_CLIP, OBS_CLIP)
 
     def mean(self, inputs: Tensor) -> Tensor:
-        """Inputs (B, K, num_obs) -> mean of the policy (B, num_actions)."""
-        # Flat rows: on 3-d inputs a linear layer returns a view, and in-place activations on views cost copies.
-        out = self.actor(inputs.flatten(0, 1)).unflatten(0, inputs.shape[:2])
-        if not self.symmetric:
-            return out.squeeze(1)
-        return 0.5 * (out[:, 0] + out[:, 1].index_select(1, self.action_index) * self.action_sign)
+        """Inputs (B, num_obs) -> mean of the policy (B, num_actions)."""
+        return self.actor(inputs)
 
     def normalized_value(self, inputs: Tensor) -> Tensor:
-        """Inputs (B, K, num_obs) -> value (B,) in units of `value_moments`."""
-        return self.critic(inputs.flatten(0, 1)).view(inputs.shape[:2]).mean(dim=1)
+        """Inputs (B, num_obs) -> value (B,) in units of `value_moments`."""
+        return self.critic(inputs).squeeze(1)
 
     @property
     def log_std(self) -> Tensor:
@@ -118,7 +117,7 @@ class ActorCritic(nn.Module):
         Under symmetry with their mirror images: a mirrored pair of features must have equal deviation, and means
         equal up to the sign, or normalised observations would not be mirror images where observations are.
         """
-        self.obs_moments.update(torch.cat((obs, self._mirror_obs(obs))) if self.symmetric else obs)
+        self.obs_moments.update(obs, Mirror(self.obs_index, self.obs_sign) if self.symmetric else None)
 
     @torch.no_grad()
     def observe_returns(self, returns: Tensor) -> None:
@@ -134,20 +133,3 @@ class ActorCritic(nn.Module):
     def project(self) -> None:
         """Bring the noise back into its bounds. Clamping in the forward pass would leave no gradient to return by."""
         self.log_std_param.clamp_(math.log(MIN_STD), math.log(MAX_STD))
-
-    def _mirror_obs(self, obs: Tensor) -> Tensor:
-        return obs.index_select(1, self.obs_index) * self.obs_sign
-
-
-def _mlp(sizes: Sequence[int], activation: str, last_gain: float, generator: torch.Generator) -> nn.Sequential:
-    layers: list[nn.Module] = []
-    for i in range(len(sizes) - 1):
-        last = i == len(sizes) - 2
-        # skip_init: the default initialisation would draw from the global generator.
-        linear = nn.utils.skip_init(nn.Linear, sizes[i], sizes[i + 1])
-        nn.init.orthogonal_(linear.weight, gain=last_gain if last else math.sqrt(2), generator=generator)
-        nn.init.zeros_(linear.bias)
-        layers.append(linear)
-        if not last:
-            layers.append(_ACTIVATIONS[activation]())
-    return nn.Sequential(*layers)

@@ -3,6 +3,8 @@
 import torch
 from torch import Tensor, nn
 
+from vbot.ppo.network import Mirror
+
 
 class RunningMoments(nn.Module):
     """Per-feature mean and (population) variance of every row seen so far; before any, mean 0 and variance 1.
@@ -30,10 +32,17 @@ class RunningMoments(nn.Module):
         return self.var.sqrt().clamp_min(self.min_std)
 
     @torch.no_grad()
-    def update(self, batch: Tensor) -> None:
-        """Merge the rows of a batch (B, size)."""
+    def update(self, batch: Tensor, mirror: Mirror | None = None) -> None:
+        """Merge the rows of a batch (B, size), and with `mirror` their mirror images too."""
         rows = batch.shape[0]
-        batch_var, batch_mean = torch.var_mean(batch.double(), dim=0, correction=0)
+        # In the batch's own precision: torch accumulates in float64 and rounds only the result.
+        batch_var, batch_mean = (x.double() for x in torch.var_mean(batch, dim=0, correction=0))
+        if mirror is not None:
+            # Merged without making the images: theirs are the same moments, permuted and with signs.
+            rows *= 2
+            mean = 0.5 * (batch_mean + mirror(batch_mean))
+            batch_var = 0.5 * (batch_var + batch_var[mirror.index]) + (batch_mean - mean).square()
+            batch_mean = mean
         delta = batch_mean - self.mean
         total = self.count + rows
         share = rows / total
