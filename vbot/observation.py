@@ -6,8 +6,8 @@ Against the published 54 numbers: velocity command, heading error and the two wa
 replaced by the direction to the target and the distance on two ranges, because the first were functions of the
 target that hid its bearing and the last used different divisors in training and play. The time left and the clocks of
 reaching and stopping are new: rewards and episode ends depend on them, and a value function that cannot see them must
-average over them. New is a periodic clock too, see CLOCK_PERIOD_S. A robot knows all of it at run time: velocities
-from its state estimator, the rest from encoders, gyro, the target it was given and a clock.
+average over them. New is a periodic clock too, see vbot.state.CLOCK_PERIOD_S. A robot knows all of it at run time:
+velocities from its state estimator, the rest from encoders, gyro, the target it was given and a clock.
 """
 
 import torch
@@ -23,10 +23,6 @@ NEAR_M = 1.0
 """Distance at which the near range saturates: it resolves the last steps."""
 AFTER_REACH_S = 1.0
 """Time since the first reach at which its clock saturates."""
-CLOCK_PERIOD_S = 0.5
-"""Of the clock that the policy sees. Without one a deterministic policy can stand still for ever in a state from which
-action noise used to move it; a gait of about this period lets it step in time instead. Within the reach radius the
-clock is silent, for there the robot should stand."""
 
 
 class Observation:
@@ -57,8 +53,8 @@ class Observation:
 
     def __call__(self, s: State) -> Tensor:
         """Observation of every environment, (N, size) float32. Joint positions are relative to the standing pose."""
-        phase = s.time_s * (2 * torch.pi / CLOCK_PERIOD_S)
-        walking = (~s.reached).float()
+        phase = s.clock_phase
+        walking = (~s.reached).float()  # within the reach radius the clock is silent, for there the robot stands
         columns = torch.stack(
             (
                 s.distance.clamp(max=FAR_M) / FAR_M,

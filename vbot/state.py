@@ -5,9 +5,14 @@ unless said otherwise, in SI units. The suffix ``_w`` is the world frame (z up),
 base (x forward, y left, z up). A reward sees the state after the physics of a control step and before any reset.
 """
 
+import math
 from dataclasses import dataclass
 
 from torch import Tensor
+
+CLOCK_PERIOD_S = 0.5
+"""Of the clock that policies see and terms may pay for keeping time with. Without one a deterministic policy can stand
+still for ever in a state from which action noise used to move it; a gait of about this period lets it step in time."""
 
 
 @dataclass(slots=True)
@@ -40,6 +45,7 @@ class State:
     initial_distance: Tensor  # (N,) m, at spawn
     min_distance: Tensor  # (N,) m, smallest so far in the episode
     bearing_error: Tensor  # (N,) rad in [-pi, pi], 0 when the nose points at the target
+    prev_bearing_error: Tensor  # (N,) rad, one control step ago
     heading_error: Tensor  # (N,) rad in [-pi, pi], target yaw minus yaw
 
     # The feet, in the robot's order of feet.
@@ -69,6 +75,11 @@ class State:
     @property
     def num_envs(self) -> int:
         return self.distance.shape[0]
+
+    @property
+    def clock_phase(self) -> Tensor:
+        """(N,) rad, grows by 2 pi every CLOCK_PERIOD_S from 0 at the episode's beginning."""
+        return self.time_s * (2 * math.pi / CLOCK_PERIOD_S)
 
     @property
     def planar_speed(self) -> Tensor:

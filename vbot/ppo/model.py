@@ -55,9 +55,9 @@ class ActorCritic(nn.Module):
             action_mirror = Mirror(symmetry.action_index.cpu(), symmetry.action_sign.cpu())
             of_policy, of_value = (obs_mirror, action_mirror), (obs_mirror, Mirror.identity(1))
             # Not persistent: the mirror is the environment's, not learned.
-            self.register_buffer("obs_index", obs_mirror.index.clone(), persistent=False)
+            self.register_buffer("obs_index", obs_mirror.order.clone(), persistent=False)
             self.register_buffer("obs_sign", obs_mirror.sign.clone(), persistent=False)
-            self.register_buffer("action_index", action_mirror.index.clone(), persistent=False)
+            self.register_buffer("action_index", action_mirror.order.clone(), persistent=False)
         self.obs_moments = RunningMoments(num_obs, min_std=1e-2)
         self.value_moments = RunningMoments(1, min_std=1e-4)
         policy_sizes = (num_obs, *config.policy_hidden_layer_sizes, num_actions)

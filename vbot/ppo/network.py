@@ -20,14 +20,14 @@ ACTIVATIONS: dict[str, Callable[[], nn.Module]] = {
 class Mirror(NamedTuple):
     """A signed permutation of features that undoes itself."""
 
-    index: Tensor
+    order: Tensor
     """(size,) int64."""
     sign: Tensor
     """(size,) float32, +1 or -1."""
 
     def __call__(self, x: Tensor) -> Tensor:
         """(..., size) -> its mirror image."""
-        return x.index_select(-1, self.index) * self.sign
+        return x.index_select(-1, self.order) * self.sign
 
     @staticmethod
     def swap(size: int) -> "Mirror":
@@ -59,10 +59,10 @@ class MirrorLinear(nn.Module):
         self.weight = nn.Parameter(weight)
         self.bias = nn.Parameter(torch.zeros(len(weight)))
         # Not persistent: mirrors are the environment's, not learned.
-        swapped = outputs.index[:, None] * len(inputs.index) + inputs.index
+        swapped = outputs.order[:, None] * len(inputs.order) + inputs.order
         self.register_buffer("swapped", swapped.flatten(), persistent=False)
         self.register_buffer("signs", outputs.sign[:, None] * inputs.sign, persistent=False)
-        self.register_buffer("bias_index", outputs.index.clone(), persistent=False)
+        self.register_buffer("bias_index", outputs.order.clone(), persistent=False)
         self.register_buffer("bias_sign", outputs.sign.clone(), persistent=False)
 
     def forward(self, x: Tensor) -> Tensor:

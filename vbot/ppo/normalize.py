@@ -41,7 +41,7 @@ class RunningMoments(nn.Module):
             # Merged without making the images: theirs are the same moments, permuted and with signs.
             rows *= 2
             mean = 0.5 * (batch_mean + mirror(batch_mean))
-            batch_var = 0.5 * (batch_var + batch_var[mirror.index]) + (batch_mean - mean).square()
+            batch_var = 0.5 * (batch_var + batch_var[mirror.order]) + (batch_mean - mean).square()
             batch_mean = mean
         delta = batch_mean - self.mean
         total = self.count + rows

@@ -87,3 +87,13 @@ def departure_penalty(s: State, *, min_speed: float = 1.0) -> torch.Tensor:
     """
     lost = s.distance - s.prev_distance
     return lost.clamp(min=0.0) * (s.ever_reached & (lost > min_speed * s.step_s))
+
+
+@reward(scale=1.0, search=Uniform(0.2, 5.0), tune={"speed_sigma": LogUniform(0.05, 1.0)})
+def stay(s: State, *, speed_sigma: float = 0.3) -> torch.Tensor:
+    """Standing at the target, exp(-(v / speed_sigma)^2) within the reach radius; v in m/s.
+
+    Without a window: success cuts the episode off and does not end it, so standing still is worth its pay for ever
+    and moving again to collect more earns less.
+    """
+    return s.reached * torch.exp(-((s.planar_speed / speed_sigma) ** 2))

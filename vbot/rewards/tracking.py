@@ -69,3 +69,34 @@ def alive_bonus(s: State) -> torch.Tensor:
     Paid for the whole episode it outweighs the arrival, and a robot that stands still collects it: the lazy robot.
     """
     return (~s.ever_reached).float()
+
+
+@reward(scale=30.0, search=Uniform(5.0, 100.0), kind="event")
+def progress(s: State) -> torch.Tensor:
+    """Metres gained on the target in this step, negative when it recedes; m.
+
+    The difference of a potential (Ng, Harada & Russell, "Policy invariance under reward transformations", 1999), so
+    that over an episode only the way covered is paid: no detour, circle or hovering earns anything.
+    """
+    return s.prev_distance - s.distance
+
+
+@reward(scale=0.2, search=LogUniform(0.02, 1.0))
+def trot(s: State) -> torch.Tensor:
+    """Share of feet in time with the clock, minus a half, before the first reach; no unit.
+
+    In the clock's first half period feet 0 and 3 are to be in the air and 1 and 2 on the ground, then the reverse:
+    diagonal pairs, in the order of feet FR, FL, RR, RL.
+    """
+    first_half = torch.sin(s.clock_phase) > 0
+    swings = torch.stack((first_half, ~first_half, ~first_half, first_half), dim=1)
+    return ((s.foot_contact != swings).float().mean(1) - 0.5) * ~s.ever_reached
+
+
+@reward(scale=15.0, search=Uniform(2.0, 60.0), kind="event")
+def turn(s: State) -> torch.Tensor:
+    """Radians turned towards the target in this step, negative when turned away, before the first reach; rad.
+
+    The difference of a potential as in progress: facing the target is paid once, not for as long as it lasts.
+    """
+    return (s.prev_bearing_error.abs() - s.bearing_error.abs()) * ~s.ever_reached
