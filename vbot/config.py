@@ -65,7 +65,7 @@ class PPOConfig:
     mini_batches: int = _searched(4, Choice(16, 32, 64))
     discount_factor: float = _searched(0.99, Choice(0.95, 0.97, 0.98, 0.99, 0.995, 0.999))
     lambda_param: float = _searched(0.95, Choice(0.9, 0.92, 0.95, 0.97, 0.99))
-    learning_rate: float = _searched(1e-3, LogUniform(1e-5, 1e-3))
+    learning_rate: float = _searched(2e-3, LogUniform(1e-5, 1e-3))
     learning_rate_schedule: str = "linear"
     """``linear`` (to learning_rate_end over the budget), ``constant``, or ``kl`` (adaptive, towards kl_target)."""
     learning_rate_end: float = 0.01

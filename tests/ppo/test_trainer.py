@@ -4,10 +4,11 @@ from pathlib import Path
 import pytest
 import torch
 from small_envs import CartPole
+from torch.utils._python_dispatch import TorchDispatchMode
 
 from vbot.config import PPOConfig
 from vbot.errors import UserError
-from vbot.ppo import Trainer
+from vbot.ppo import Step, Trainer
 
 CPU = torch.device("cpu")
 SMALL = PPOConfig(rollouts=8, policy_hidden_layer_sizes=(16,), value_hidden_layer_sizes=(16,))
@@ -72,6 +73,47 @@ def test_collect_and_learn_must_alternate() -> None:
         trainer.state_dict()
     trainer.learn(0.0)
     assert trainer.state_dict()["iteration"] == 1
+
+
+class Waits(TorchDispatchMode):
+    """Counts the operations of the learner that, on an accelerator, make the host wait for the device."""
+
+    WAITING = ("_local_scalar_dense", "nonzero", "masked_select", "equal", "is_nonzero", "_unique2")
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.count = 0
+        self.in_environment = False
+
+    def __torch_dispatch__(self, func, types, args=(), kwargs=None):
+        name = func.__name__.split(".")[0]
+        by_mask = name == "index" and any(i is not None and i.dtype == torch.bool for i in args[1])
+        if not self.in_environment and (name in self.WAITING or by_mask):
+            self.count += 1
+        return func(*args, **(kwargs or {}))
+
+
+def test_learner_never_waits_for_its_device_while_acting_and_not_by_mini_batch() -> None:
+    waits = Waits()
+
+    class Counted(CartPole):
+        def step(self, actions: torch.Tensor) -> Step:
+            waits.in_environment = True
+            try:
+                return super().step(actions)
+            finally:
+                waits.in_environment = False
+
+    trainer = Trainer(Counted(16, seed=0), SMALL, seed=0, device=CPU)
+    trainer.iterate(0.0)
+    with waits:
+        trainer.collect()
+    assert waits.count == 0
+    with waits:
+        trainer.learn(0.0)
+    # Once an update, not by mini-batch: whether observations were seen before, and (on the environment's side) where
+    # episodes were cut off.
+    assert waits.count == 2
 
 
 def test_actions_are_kept_as_drawn_though_the_environment_writes_into_them() -> None:
