@@ -1,0 +1,260 @@
+"""How long until the robot succeeds: wall-clock and steps of training, over seeds and reward sets.
+
+    python benchmarks/time_to_success.py --sets swift phase5 --seeds 0 1 2 --steps 8e6 --runs DIR [--plot FILE.png]
+    python benchmarks/time_to_success.py --from DIR [--plot FILE.png]
+
+Every run is a ``python -m vbot.train`` of its own, one after the other, kept in DIR/SET-sSEED; a finished one there is
+not repeated.
+Times are training time: the run's wall-clock without its evaluations, from the moment the run directory is there.
+
+- A level of success *holds* from the first of three evaluations in a row that reach it (256 held-out episodes each,
+  deterministic policy).
+- "at T s" (--times) judges the last checkpoint saved before T on 1,024 episodes that nothing in the run has seen, with
+  its 95 % interval.
+- "contests" judges the last policy: of 100 contests of ten robots each (task section001-contest), the share with the
+  full 20 points, that is, with ten robots through the inner fence to the centre and none fallen.
+
+These two need a simulation; they are kept in RUN/judged.json, so that --from takes seconds the second time.
+"""
+
+import json
+import statistics
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace
+from collections.abc import Callable, Sequence
+from pathlib import Path
+from typing import Any
+
+import torch
+from common import first_hold, parser, print_table, write_json
+
+from vbot.episodes import Episodes, wilson_interval
+from vbot.evaluation import Evaluator, load_policy
+from vbot.run import CHECKPOINTS, METRICS, RESULT, Run, read_lines
+
+LEVELS = (0.90, 0.95, 0.99)
+TIMES_S = (120.0, 240.0, 300.0, 360.0)
+FRESH_EPISODES = 1024
+CONTESTS, ROBOTS = 100, 10
+JUDGED = "judged.json"
+
+
+def train(given: Namespace, reward_set: str, seed: int, directory: Path) -> None:
+    budget = ["--steps", given.steps] if given.minutes is None else ["--minutes", given.minutes]
+    # Checkpoints as often as evaluations: the last one before a given time should not be old.
+    intervals = ["--eval-interval", given.eval_interval, "--checkpoint-interval", given.eval_interval]
+    command = [
+        *(sys.executable, "-m", "vbot.train", "--reward-set", reward_set, "--seed", seed, "--run-dir", directory),
+        *(*budget, *intervals, *(part for key in given.assignments for part in ("--set", key))),
+    ]
+    subprocess.run([str(part) for part in command], check=True)
+
+
+def training_time(run: Run) -> Callable[[int], float | None]:
+    """Steps -> seconds of training, evaluations apart, when a run had come so far; None if it never logged them."""
+    elapsed = {row["steps"]: row["elapsed_s"] for row in read_lines(run.path / METRICS)}
+    evaluations = run.evaluations()
+
+    def at(steps: int) -> float | None:
+        # A line of metrics is written before the evaluation at the same steps.
+        spent = [row["evaluation_s"] for row in evaluations if row["steps"] < steps]
+        return elapsed[steps] - max(spent, default=0.0) if steps in elapsed else None
+
+    return at
+
+
+def judge(run: Run, times_s: Sequence[float]) -> dict[str, Any]:
+    """What the policies of a run do on fresh episodes: at ``times_s`` and in contests, where it has checkpoints."""
+    file = run.path / JUDGED
+    judged: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {"at": {}, "contests": None}
+    torch.set_num_threads(1)  # torch's idle workers would spin on the cores that physics needs
+    listed = run.checkpoints()
+    time_at = training_time(run)
+    timed = [(time_at(c["steps"]), c) for c in listed if c["name"].startswith("step_")]
+    for limit_s in times_s:
+        before = [(time_s, c) for time_s, c in timed if time_s is not None and time_s <= limit_s]
+        came_so_far = any(time_s is not None and time_s > limit_s for time_s, _ in timed)
+        if before and came_so_far and f"{limit_s:g}" not in judged["at"]:
+            time_s, checkpoint = max(before, key=lambda pair: pair[0])
+            policy = load_policy(run.path / CHECKPOINTS / checkpoint["file"])
+            summary = Evaluator(policy.env, FRESH_EPISODES, run.meta()["seed"], purpose="benchmark")(policy).summary()
+            kept = ("episodes", "success_rate", "success_ci95", "fall_rate", "time_to_target_s")
+            judged["at"][f"{limit_s:g}"] = {
+                "checkpoint": checkpoint["name"],
+                "steps": checkpoint["steps"],
+                "training_s": time_s,
+                **{key: summary[key] for key in kept},
+            }
+    if judged["contests"] is None and any(c["name"] == "final" for c in listed):
+        policy = load_policy(run.path / CHECKPOINTS / "final.pt", task="section001-contest")
+        judge_contest = Evaluator(policy.env, CONTESTS * ROBOTS, run.meta()["seed"], purpose="benchmark contest")
+        judged["contests"] = contests(judge_contest(policy))
+    if run.result() is not None:  # a run under way may yet come to more
+        file.write_text(json.dumps(judged, indent=2) + "\n")
+    return judged
+
+
+def contests(episodes: Episodes) -> dict[str, Any]:
+    """Scores of contests between the episodes: a point each for inner fence and centre, none for a robot that fell."""
+    points = (episodes.fenced.int() + episodes.reached.int()) * ~episodes.fell
+    # Episodes come in the order they ended, and failures end late: as they come, they would meet in few contests.
+    order = torch.randperm(len(points), generator=torch.Generator().manual_seed(0))
+    scores = points[order].view(-1, ROBOTS).sum(1)
+    full = int((scores == 2 * ROBOTS).sum())
+    return {
+        "contests": len(scores),
+        "full": full / len(scores),
+        "full_ci95": list(wilson_interval(full, len(scores))),
+        "score_mean": float(scores.float().mean()),
+    }
+
+
+def read_run(path: Path, times_s: Sequence[float]) -> dict[str, Any]:
+    """A row: everything that the tables and the figure say of one run."""
+    run = Run.open(path)
+    evaluations = [row | {"training_s": row["elapsed_s"] - row["evaluation_s"]} for row in run.evaluations()]
+    name, seed = _set_and_seed(path)
+    held = {f"{level:.2f}": first_hold(evaluations, level) for level in LEVELS}
+    return {
+        "set": name,
+        "seed": seed,
+        "training_s": evaluations[-1]["training_s"],
+        "steps": evaluations[-1]["steps"],
+        "holds": {
+            level: {"training_s": row["training_s"], "steps": row["steps"]} if row is not None else None
+            for level, row in held.items()
+        },
+        **judge(run, times_s),
+        "evaluations": [{key: row[key] for key in ("training_s", "steps", "success_rate")} for row in evaluations],
+    }
+
+
+def _set_and_seed(path: Path) -> tuple[str, int]:
+    name, _, seed = path.name.rpartition("-s")
+    return name, int(seed)
+
+
+def summarize(rows: Sequence[dict[str, Any]], times_s: Sequence[float]) -> list[dict[str, Any]]:
+    """A summary per set: medians over seeds and ranges. A seed that never held a level counts as later than all."""
+    sets = []
+    for name in dict.fromkeys(row["set"] for row in rows):
+        runs = [row for row in rows if row["set"] == name]
+        holds = {}
+        for level in (f"{level:.2f}" for level in LEVELS):
+            times = [run["holds"][level]["training_s"] if run["holds"][level] else float("inf") for run in runs]
+            steps = [run["holds"][level]["steps"] if run["holds"][level] else float("inf") for run in runs]
+            holds[level] = {
+                "training_s": _spread(times),
+                "steps": _spread(steps),
+                "held": sum(time_s < float("inf") for time_s in times),
+            }
+        at = {}
+        for limit_s in (f"{limit_s:g}" for limit_s in times_s):
+            rates = [run["at"][limit_s]["success_rate"] for run in runs if limit_s in run["at"]]
+            at[limit_s] = _spread(rates) if rates else None
+        sets.append({"set": name, "seeds": len(runs), "holds": holds, "at": at})
+    return sets
+
+
+_SPREAD = ("median", "min", "max")
+
+
+def _spread(values: list[float]) -> dict[str, float | None]:
+    """Median and range; None for what is not finite."""
+    found = (statistics.median(values), min(values), max(values))
+    return {key: value if value < float("inf") else None for key, value in zip(_SPREAD, found, strict=True)}
+
+
+def report(rows: Sequence[dict[str, Any]], sets: Sequence[dict[str, Any]]) -> None:
+    header = ("training time until it holds", *(f"{100 * level:.0f} %" for level in LEVELS))
+    lines = []
+    for entry in sets:
+        lines.append((f"{entry['set']}, median of {entry['seeds']}", *(_held(h) for h in entry["holds"].values())))
+        for row in (row for row in rows if row["set"] == entry["set"]):
+            cells = (f"{h['training_s']:.0f} s, {h['steps'] / 1e6:.2f} M" if h else "-" for h in row["holds"].values())
+            lines.append((f"  seed {row['seed']}", *cells))
+    print_table(header, lines)
+    print()
+    times = list(sets[0]["at"])
+    header = ("success on fresh episodes, %", *(f"at {limit_s} s" for limit_s in times), "contests with 20 of 20")
+    lines = []
+    for entry in sets:
+        medians = (_percent_range(entry["at"][limit_s]) for limit_s in times)
+        lines.append((f"{entry['set']}, median of {entry['seeds']}", *medians, ""))
+        for row in (row for row in rows if row["set"] == entry["set"]):
+            cells = (_percent_interval(row["at"].get(limit_s)) for limit_s in times)
+            contest = row["contests"]
+            full = f"{contest['full']:.0%}, mean {contest['score_mean']:.2f}" if contest else "-"
+            lines.append((f"  seed {row['seed']}", *cells, full))
+    print_table(header, lines)
+
+
+def _held(hold: dict[str, Any]) -> str:
+    if not hold["held"]:
+        return "never"
+    median, low, high = (
+        "never" if hold["training_s"][key] is None else f"{hold['training_s'][key]:.0f} s" for key in _SPREAD
+    )
+    million = "" if hold["steps"]["median"] is None else f", {hold['steps']['median'] / 1e6:.2f} M"
+    return f"{median} [{low}, {high}]{million}"
+
+
+def _percent_range(spread: dict[str, float] | None) -> str:
+    if spread is None:
+        return "-"
+    median, low, high = (f"{100 * spread[key]:.1f}" for key in _SPREAD)
+    return f"{median} [{low}, {high}]"
+
+
+def _percent_interval(judged: dict[str, Any] | None) -> str:
+    if judged is None:
+        return "-"
+    low, high = judged["success_ci95"]
+    return f"{100 * judged['success_rate']:.1f} [{100 * low:.1f}, {100 * high:.1f}]"
+
+
+def _options() -> ArgumentParser:
+    options = parser(__doc__)
+    options.add_argument("--from", dest="finished", type=Path, metavar="DIR", help="train nothing, read these runs")
+    options.add_argument("--runs", type=Path, default=Path("runs/time-to-success"), metavar="DIR", help="kept here")
+    options.add_argument("--sets", nargs="+", default=["swift", "phase5"], metavar="NAME")
+    options.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="S")
+    budget = options.add_mutually_exclusive_group()
+    budget.add_argument("--steps", type=float, default=10e6, metavar="N", help="budget of a run, as in 8e6")
+    budget.add_argument("--minutes", type=float, metavar="M", help="budget in minutes instead, evaluations included")
+    options.add_argument("--eval-interval", type=int, default=250_000, metavar="STEPS", help="and of checkpoints")
+    options.add_argument("--set", action="append", default=[], dest="assignments", metavar="KEY=VALUE")
+    options.add_argument(
+        "--times", nargs="+", type=float, default=TIMES_S, metavar="S", help="of training, to judge at"
+    )
+    options.add_argument("--plot", type=Path, metavar="FILE.png", help="success against training time")
+    return options
+
+
+def main() -> None:
+    given = _options().parse_args()
+    if given.plot is not None:
+        from success_plot import plot  # first: a missing matplotlib should not be found out after hours
+    if given.finished is not None:
+        paths = sorted((file.parent for file in given.finished.glob("*-s*/eval.jsonl")), key=_set_and_seed)
+        if not paths:
+            sys.exit(f"error: no SET-sSEED/eval.jsonl in {given.finished}")
+    else:
+        # Sets in the inner loop, so that a noisy hour does not fall on one of them.
+        plan = [(name, seed, given.runs / f"{Path(name).stem}-s{seed}") for seed in given.seeds for name in given.sets]
+        for name, seed, path in plan:
+            if not (path / RESULT).is_file():
+                train(given, name, seed, path)
+        paths = [path for _, _, path in plan]
+    rows = [read_run(path, given.times) for path in paths]
+    sets = summarize(rows, given.times)
+    report(rows, sets)
+    settings = {key: value for key, value in vars(given).items() if isinstance(value, (int, float, str, list))}
+    write_json(given.json, rows, sets=sets, settings=settings)
+    if given.plot is not None:
+        plot(rows, given.plot)
+
+
+if __name__ == "__main__":
+    main()
