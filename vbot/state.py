@@ -45,7 +45,6 @@ class State:
     initial_distance: Tensor  # (N,) m, at spawn
     min_distance: Tensor  # (N,) m, smallest so far in the episode
     bearing_error: Tensor  # (N,) rad in [-pi, pi], 0 when the nose points at the target
-    prev_bearing_error: Tensor  # (N,) rad, one control step ago
     heading_error: Tensor  # (N,) rad in [-pi, pi], target yaw minus yaw
 
     # The feet, in the robot's order of feet.

@@ -63,7 +63,6 @@ class StateTracker:
             initial_distance=zeros(),
             min_distance=zeros(),
             bearing_error=zeros(),
-            prev_bearing_error=zeros(),
             heading_error=zeros(),
             foot_contact=flags(f),
             foot_force=zeros(f),
@@ -105,7 +104,6 @@ class StateTracker:
         s.prev_joint_vel[ids] = s.joint_vel[ids]
         for memory in (s.prev_distance, s.initial_distance, s.min_distance):
             memory[ids] = s.distance[ids]
-        s.prev_bearing_error[ids] = s.bearing_error[ids]
         # A robot that spawns inside a radius has not earned its bonus: entering is what is paid.
         self._fenced[ids] = s.distance[ids] < self.task.fence_radius_m
         s.ever_reached[ids] = s.reached[ids]
@@ -123,7 +121,6 @@ class StateTracker:
         s.prev_action, s.action = s.action, action
         s.prev_joint_vel.copy_(s.joint_vel)
         s.prev_distance = s.distance
-        s.prev_bearing_error = s.bearing_error
         self._age += 1
         self._observe(r)
         torch.minimum(s.min_distance, s.distance, out=s.min_distance)

@@ -66,11 +66,9 @@ class SingleRobot:
         )
         self._base_touches = data.sensordata[int(self._model.sensor("base_contact").adr[0]) :][:1]
         self._feet_found = [int(self._model.sensor(f"{foot}_contact").adr[0]) for foot in robot.feet]
-        self.joint_torque = data.actuator_force
         self.num_actions = len(robot.joints)
         self.step_s = config.step_s
-        self.platform_radius = self.task.course.platform_radius_m
-        self._reward = SingleReward(reward_set, config.step_s, self.task.episode_limit_s)
+        self._reward = SingleReward(reward_set, config.step_s)
         self.num_obs = len(self.reset())
 
     def reset(self, *, age_steps: int = 0) -> np.ndarray:
@@ -96,12 +94,9 @@ class SingleRobot:
         self._age, self._stopped, self._since_reach = age_steps, 0, 0
         self.action = self.prev_action = np.zeros(self.num_actions, np.float32)
         self._observe()
-        self.prev_joint_vel = self.joint_vel
-        self.prev_distance = self.initial_distance = self.distance
-        self.prev_bearing_error = self.bearing_error
-        self._fenced = self.distance < self.task.fence_radius_m
+        self.prev_distance = self.distance
         self.ever_reached = self.reached
-        self.first_reach = self.first_fence = self.fallen = False
+        self.first_reach = self.fallen = False
         return self._observation()
 
     def step(self, action: np.ndarray) -> tuple[np.ndarray, float, bool, bool]:
@@ -129,13 +124,9 @@ class SingleRobot:
 
     def _advance(self, failed: bool, too_fast: bool) -> tuple[np.ndarray, float, bool, bool]:
         task = self.task
-        self.prev_joint_vel, self.prev_distance = self.joint_vel, self.distance
-        self.prev_bearing_error = self.bearing_error
+        self.prev_distance = self.distance
         self._age += 1
         self._observe()
-        fenced = self.distance < task.fence_radius_m
-        self.first_fence = fenced and not self._fenced
-        self._fenced = self._fenced or fenced
         self._since_reach += self.ever_reached
         self.first_reach = self.reached and not self.ever_reached
         self.ever_reached = self.ever_reached or self.reached
@@ -170,12 +161,10 @@ class SingleRobot:
         self.planar_speed = math.hypot(vx, vy)
         # The target is at the origin.
         self.radius = self.distance = math.hypot(px, py)
-        self.target_speed = -(vx * px + vy * py) / max(self.distance, 1e-6)
         heading = math.hypot(r00, r10)
         cos, sin = r00 / heading, r10 / heading
         ahead, left = -(cos * px + sin * py), sin * px - cos * py
         self.target_direction_b = (ahead / max(self.distance, 1e-3), left / max(self.distance, 1e-3))
-        self.bearing_error = math.atan2(left, ahead)
         self.reached = self.distance < self.task.reach_radius_m
 
     @property

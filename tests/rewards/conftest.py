@@ -46,7 +46,6 @@ def build_state(n: int = 4, **fields: Any) -> State:
         "initial_distance": distance,
         "min_distance": distance,
         "bearing_error": zero,
-        "prev_bearing_error": zero,
         "heading_error": zero,
         "foot_contact": torch.ones(n, 4, dtype=torch.bool),
         "foot_force": feet + 40.0,

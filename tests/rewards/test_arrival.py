@@ -11,6 +11,7 @@ from vbot.rewards.arrival import (
     departure_penalty,
     inner_fence_bonus,
     near_target_speed,
+    stay,
     stop_scale,
     zero_ang_bonus,
 )
@@ -125,6 +126,17 @@ def test_departure_penalty_starts_with_the_reach(make_state):
 def test_departure_penalty_never_pays_for_coming_closer(make_state):
     s = make_state(1, ever_reached=True, prev_distance=1.0, distance=0.5)
     same(departure_penalty(s, min_speed=-100.0), [0.0])
+
+
+def test_stay_pays_slowness_within_the_reach_radius_for_as_long_as_it_lasts(make_state):
+    s = make_state(
+        4,
+        reached=[True, True, False, True],
+        ever_reached=True,
+        base_lin_vel_w=[[0.0, 0.0, 0.0], [0.18, 0.24, 5.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+        time_since_reach=[0.0, 0.0, 0.0, 9.0],
+    )
+    same(stay(s), [1.0, exp(-1), 0.0, 1.0])  # 0.3 m/s horizontally is one sigma
 
 
 def test_kind_and_sign():

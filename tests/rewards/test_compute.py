@@ -140,7 +140,7 @@ def test_without_a_time_decay_nothing_decays(make_state):
 # Sums.
 
 
-@pytest.mark.parametrize("name", ["kit", "phase5", "final"])
+@pytest.mark.parametrize("name", ["kit", "phase5", "final", "swift"])
 def test_the_weighted_terms_of_a_set_sum_to_its_reward(random_state, name):
     terms = read_set(name)["terms"]
     compute = function(terms, n=64, registry=REGISTRY)

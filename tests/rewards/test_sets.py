@@ -36,7 +36,7 @@ def write(tmp_path):
 
 
 def test_the_published_sets_are_built_in():
-    assert {"kit", "phase5", "final"} <= set(built_in_sets())
+    assert {"kit", "phase5", "final", "swift"} <= set(built_in_sets())
 
 
 @pytest.mark.parametrize("name", built_in_sets())

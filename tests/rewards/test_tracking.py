@@ -13,6 +13,8 @@ from vbot.rewards.tracking import (
     forward_velocity,
     heading_tracking,
     position_tracking,
+    progress,
+    trot,
 )
 
 GATE = [False, True]  # before, after the first reach
@@ -87,6 +89,29 @@ def test_approach_scale_pays_metres_not_time_and_its_weighted_value_is_capped():
 
 def test_alive_bonus_ends_with_the_reach(make_state):
     same(alive_bonus(make_state(2, ever_reached=GATE)), [1.0, 0.0])
+
+
+def test_progress_is_metres_gained_up_to_a_speed_and_metres_lost_in_full(make_state):
+    s = make_state(4, prev_distance=3.0, distance=[2.98, 2.9, 3.1, 3.0], ever_reached=[False, False, False, True])
+    same(progress(s), [0.02, 0.03, -0.1, 0.0])  # at most 1.5 m/s * 20 ms
+    same(progress(s, max_speed=0.5), [0.01, 0.01, -0.1, 0.0])
+
+
+def test_progress_pays_nothing_for_a_round_trip(make_state):
+    away_and_back = make_state(4, prev_distance=[3.0, 3.02, 3.04, 3.02], distance=[3.02, 3.04, 3.02, 3.0])
+    same(progress(away_and_back).sum(), 0.0)
+    sprinted_back = make_state(2, prev_distance=[3.0, 3.04], distance=[3.04, 3.0])
+    same(progress(sprinted_back).sum(), -0.01)  # -0.04 + 0.03
+
+
+def test_trot_is_diagonal_pairs_in_time_with_the_clock(make_state):
+    # A period is 0.5 s. In its first half FR and RL (0 and 3) swing, in its second FL and RR (1 and 2).
+    first, second, standing = [False, True, True, False], [True, False, False, True], [True] * 4
+    s = make_state(
+        6, time_s=[0.1, 0.1, 0.4, 0.6, 0.1, 0.4], foot_contact=[first, second, second, first] + [standing] * 2
+    )
+    same(trot(s), [0.5, -0.5, 0.5, 0.5, 0.0, 0.0])
+    same(trot(make_state(2, time_s=0.1, foot_contact=first, ever_reached=GATE)), [0.5, 0.0])
 
 
 def test_navigation_rewards_decay_and_keep_float32(make_state):

@@ -324,7 +324,6 @@ def random_states(n: int, seed: int) -> State:
         initial_distance=uniform(2.0, 12.0),
         min_distance=min_distance,
         bearing_error=bearing_error,
-        prev_bearing_error=_wrap(bearing_error + step_s * normal(1.0) * pace[:, 0]),
         heading_error=_wrap(target_yaw - yaw),
         foot_contact=contact,
         foot_force=uniform(10.0, 120.0, 4) * contact,
