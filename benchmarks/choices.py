@@ -5,8 +5,8 @@
 Every run is a ``python -m vbot.train`` of its own with one thread, kept in DIR/ROW-sSEED; as many run side by side as
 there are cores, so steps/s compare with each other and not with other tables. Success is that of the deterministic
 policy on 256 held-out episodes, the mean of the evaluations in each third of the steps and of the seeds: a single
-evaluation early in training says little. The learning rate falls to 0.3 of its start within these steps, as it does
-in the first two thirds of a whole training.
+evaluation early in training says little. The learning rate falls as it does in the first part of a
+whole training.
 """
 
 import concurrent.futures
@@ -21,6 +21,7 @@ from typing import Any
 from common import parser, print_table, write_json
 
 from vbot.run import METRICS, RESULT, Run, read_lines
+from vbot.settings import resolve
 from vbot.sim import available_cores
 
 PARTS = 3
@@ -30,6 +31,9 @@ ROWS: dict[str, list[str]] = {
     "no mirror symmetry": ["ppo.symmetry=false"],
     "no trot": ["reward.terms.trot=null"],
     "trot 0.4": ["reward.terms.trot=0.4"],
+    "progress without the cap": ["reward.terms.progress.max_speed=100"],
+    "stay with speed_sigma 0.3": ["reward.terms.stay.speed_sigma=0.3"],
+    "no near_target_speed": ["reward.terms.near_target_speed=null"],
     "heading_tracking 0.3 besides": ["reward.terms.heading_tracking=0.3"],
     "penalties as in phase5": [
         f"reward.terms.{key}" for key in ("orientation=-0.05", "ang_vel_xy=-0.03", "action_rate=-0.01")
@@ -44,13 +48,18 @@ ROWS: dict[str, list[str]] = {
     "no value clip": ["ppo.value_clip=0"],
     "2,048 environments": ["env.num_envs=2048"],
     "512 environments": ["env.num_envs=512"],
+    "near_share 0.25": ["env.near_share=0.25"],
     "physics of 20 ms x 1": ["env.physics_step_s=0.02", "env.decimation=1"],
 }
 
 
 def train(reward_set: str, row: str, seed: int, steps: int, directory: Path) -> None:
-    interval = steps // EVALUATIONS
-    assignments = ["ppo.learning_rate_end=0.3", "train.final_episodes=1", f"train.eval_interval={interval}", *ROWS[row]]
+    whole, interval = resolve(reward_set).config, steps // EVALUATIONS
+    end = 1 - (1 - whole.ppo.learning_rate_end) * steps / whole.train.steps
+    assignments = [
+        *(f"ppo.learning_rate_end={end:.3f}", "train.final_episodes=1", f"train.eval_interval={interval}"),
+        *ROWS[row],
+    ]
     command = [
         *(sys.executable, "-m", "vbot.train", "--reward-set", reward_set, "--seed", seed, "--steps", steps),
         *("--threads", 1, "--quiet", "--run-dir", directory, *(p for key in assignments for p in ("--set", key))),

@@ -71,6 +71,13 @@ def stay(r: Any, speed_sigma: float) -> float:
     return math.exp(-((r.planar_speed / speed_sigma) ** 2)) if r.reached else 0.0
 
 
+@_term
+def near_target_speed(r: Any, radius: float, slope: float, low: float, high: float) -> float:
+    if r.distance >= radius:
+        return 0.0
+    return max(r.planar_speed - min(max(slope * r.distance, low), high), 0.0) ** 2
+
+
 # How the robot moves, and where it must not be.
 
 

@@ -133,10 +133,10 @@ def test_stay_pays_slowness_within_the_reach_radius_for_as_long_as_it_lasts(make
         4,
         reached=[True, True, False, True],
         ever_reached=True,
-        base_lin_vel_w=[[0.0, 0.0, 0.0], [0.18, 0.24, 5.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
+        base_lin_vel_w=[[0.0, 0.0, 0.0], [0.09, 0.12, 5.0], [0.0, 0.0, 0.0], [0.0, 0.0, 0.0]],
         time_since_reach=[0.0, 0.0, 0.0, 9.0],
     )
-    same(stay(s), [1.0, exp(-1), 0.0, 1.0])  # 0.3 m/s horizontally is one sigma
+    same(stay(s), [1.0, exp(-1), 0.0, 1.0])  # 0.15 m/s horizontally is one sigma
 
 
 def test_kind_and_sign():

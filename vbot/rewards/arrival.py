@@ -90,7 +90,7 @@ def departure_penalty(s: State, *, min_speed: float = 1.0) -> torch.Tensor:
 
 
 @reward(scale=1.0, search=Uniform(0.2, 5.0), tune={"speed_sigma": LogUniform(0.05, 1.0)})
-def stay(s: State, *, speed_sigma: float = 0.3) -> torch.Tensor:
+def stay(s: State, *, speed_sigma: float = 0.15) -> torch.Tensor:
     """Standing at the target, exp(-(v / speed_sigma)^2) within the reach radius; v in m/s.
 
     Without a window: success cuts the episode off and does not end it, so standing still is worth its pay for ever
