@@ -107,12 +107,7 @@ class MujocoSimulation:
         self._joint_v = _columns([int(j.dofadr[0]) for j in joints])
         self._foot_geoms = _columns([self.model.geom(name).id for name in robot.feet])
         self._foot_radius = torch.tensor([self.model.geom(name).size[0] for name in robot.feet], dtype=torch.float64)
-        contact = [int(self.model.sensor(f"{name}_contact").adr[0]) for name in robot.feet]
-        velocity = [int(self.model.sensor(f"{name}_velocity").adr[0]) for name in robot.feet]
-        self._sensor_found = _columns(contact)
-        self._sensor_force = torch.tensor([[a + 1, a + 2, a + 3] for a in contact])
-        self._sensor_velocity = torch.tensor([[a, a + 1, a + 2] for a in velocity])
-        self._sensor_base = int(self.model.sensor("base_contact").adr[0])
+        self._sensor_feet, self._sensor_base = _sensor_columns(self.model, robot)
         # Torch views of MuJoCo's live arrays: reading them is the only copy, from its float64 to our float32.
         self._qpos, self._qvel, self._ctrl = (torch.from_numpy(self._fields[k]) for k in ("qpos", "qvel", "ctrl"))
         self._torque, self._sensors, self._geom_pos = (
@@ -133,10 +128,10 @@ class MujocoSimulation:
             self._batch.step(ids=ids, nstep=self._decimation)
         except mujoco.batch.SimulationError as error:
             broken[error.ids] = True
-        # One comparison finds NaN, infinity and divergence: a comparison with NaN is false.
-        fine = (np.abs(self._fields["qvel"]) < DIVERGED_SPEED).all(1) & np.isfinite(self._fields["qpos"]).all(1)
-        broken |= ~fine
-        if broken.any():
+        qpos, qvel = self._fields["qpos"], self._fields["qvel"]
+        # A comparison with NaN is false. One look at all of them, and a closer one if something is wrong.
+        if broken.any() or not (np.abs(qvel).max() < DIVERGED_SPEED and np.isfinite(qpos.sum())):
+            broken |= ~((np.abs(qvel) < DIVERGED_SPEED).all(1) & np.isfinite(qpos).all(1))
             self._restore(np.flatnonzero(broken))
         self._read()
         self.readings.failed.copy_(torch.from_numpy(broken))
@@ -150,7 +145,7 @@ class MujocoSimulation:
         qpos[rows[:, None], _as_array(self._joint_q)] = joint_pos.numpy()
         self._fields["ctrl"][rows] = joint_pos.numpy()
         self._batch.forward(ids=rows)
-        self._read()
+        self._read(ids)
 
     def _restore(self, rows: np.ndarray) -> None:
         """Stand broken simulations up at the origin; the environment ends their episode."""
@@ -160,20 +155,33 @@ class MujocoSimulation:
         self._fields["qpos"][rows[:, None], _as_array(self._joint_q)] = self._home_joint_pos
         self._batch.forward(ids=rows)
 
-    def _read(self) -> None:
+    def _read(self, rows: Tensor | None = None) -> None:
+        """Copy what physics says, of every simulation or of ``rows`` (n,), into the readings."""
+
+        def of(physics: Tensor) -> Tensor:
+            return physics if rows is None else physics[rows]
+
+        def keep(reading: Tensor, value: Tensor) -> None:
+            if rows is None:
+                reading.copy_(value)
+            else:
+                reading[rows] = value.to(reading.dtype)
+
         r, q, v = self.readings, self._base_q, self._base_v
-        r.base_pos_w.copy_(self._qpos[:, q : q + 3])
-        r.base_quat_w.copy_(self._qpos[:, q + 3 : q + 7])
-        r.base_lin_vel_w.copy_(self._qvel[:, v : v + 3])
-        r.base_ang_vel_b.copy_(self._qvel[:, v + 3 : v + 6])
-        r.joint_pos.copy_(self._qpos[:, self._joint_q])
-        r.joint_vel.copy_(self._qvel[:, self._joint_v])
-        r.joint_torque.copy_(self._torque)
-        torch.sub(self._geom_pos[:, self._foot_geoms, 2], self._foot_radius, out=r.foot_height)
-        r.foot_vel_w.copy_(self._sensors[:, self._sensor_velocity])
-        r.foot_force.copy_(self._sensors[:, self._sensor_force].norm(dim=2))
-        torch.gt(self._sensors[:, self._sensor_found], 0, out=r.foot_contact)
-        torch.gt(self._sensors[:, self._sensor_base], 0, out=r.base_contact)
+        qpos, qvel, sensors = of(self._qpos), of(self._qvel), of(self._sensors)
+        feet = sensors[:, self._sensor_feet].unflatten(1, (-1, _FOOT_COLUMNS))
+        keep(r.base_pos_w, qpos[:, q : q + 3])
+        keep(r.base_quat_w, qpos[:, q + 3 : q + 7])
+        keep(r.base_lin_vel_w, qvel[:, v : v + 3])
+        keep(r.base_ang_vel_b, qvel[:, v + 3 : v + 6])
+        keep(r.joint_pos, qpos[:, self._joint_q])
+        keep(r.joint_vel, qvel[:, self._joint_v])
+        keep(r.joint_torque, of(self._torque))
+        keep(r.foot_height, of(self._geom_pos)[:, self._foot_geoms, 2] - self._foot_radius)
+        keep(r.foot_contact, feet[:, :, 0] > 0)
+        keep(r.foot_force, feet[:, :, 1:4].norm(dim=2))
+        keep(r.foot_vel_w, feet[:, :, 4:7])
+        keep(r.base_contact, sensors[:, self._sensor_base] > 0)
 
     def _allocate(self, joints: int, feet: int) -> Readings:
         n = self.num_envs
@@ -209,6 +217,20 @@ class MujocoSimulation:
 def available_cores() -> int:
     """Cores that this process may use, which is what a container grants rather than what the machine has."""
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+_FOOT_COLUMNS = 7
+"""Of a foot's sensors: contact found, its force (3), velocity (3)."""
+
+
+def _sensor_columns(model: mujoco.MjModel, robot: Robot) -> tuple[slice, int]:
+    """Where the feet's sensors lie, foot after foot, and the base's contact (see ``Robot.spec``)."""
+    first = int(model.sensor(f"{robot.feet[0]}_contact").adr[0])
+    for number, foot in enumerate(robot.feet):
+        at = first + number * _FOOT_COLUMNS
+        if (int(model.sensor(f"{foot}_contact").adr[0]), int(model.sensor(f"{foot}_velocity").adr[0])) != (at, at + 4):
+            raise RuntimeError("Robot.spec must add each foot's contact and velocity sensors one after another")
+    return slice(first, first + len(robot.feet) * _FOOT_COLUMNS), int(model.sensor("base_contact").adr[0])
 
 
 def _read_only_view(array: np.ndarray) -> Tensor:

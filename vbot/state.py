@@ -8,6 +8,7 @@ base (x forward, y left, z up). A reward sees the state after the physics of a c
 import math
 from dataclasses import dataclass
 
+import torch
 from torch import Tensor
 
 CLOCK_PERIOD_S = 0.5
@@ -83,7 +84,7 @@ class State:
     @property
     def planar_speed(self) -> Tensor:
         """(N,) m/s, horizontal speed of the base."""
-        return self.base_lin_vel_w[:, :2].norm(dim=1)
+        return torch.hypot(self.base_lin_vel_w[:, 0], self.base_lin_vel_w[:, 1])
 
     @property
     def target_speed(self) -> Tensor:

@@ -46,7 +46,8 @@ def stop_scale(
     Stopping is v < max_speed within window_s of the first reach: a window from each reach would pay leaving again.
     """
     slow = 0.8 * torch.exp(-((s.planar_speed / speed_sigma) ** 2))
-    steady = 1.2 * torch.exp(-((s.base_ang_vel_b[:, 2] / yaw_sigma) ** 4))
+    # Squares, because a general power is ten times slower.
+    steady = 1.2 * torch.exp(-(s.base_ang_vel_b[:, 2] / yaw_sigma).square().square())
     return (slow + steady) * _stopping(s, max_speed, window_s)
 
 

@@ -59,8 +59,9 @@ class RewardFunction:
             factor = (1 - self._decay.rate * s.time_s / s.episode_limit_s).clamp_(self._decay.floor, 1)
             torch.where(self._decays, self.weighted * factor, self.weighted, out=self.weighted)
         reward = self.weighted.sum(0)
-        # Kept on the device and read once per rollout: a check that waits for every step would cost speed.
-        self._finite &= torch.isfinite(self.weighted).all(1)
+        # Kept on the device and read once per rollout: a check that waits for every step would cost speed. A sum is
+        # not finite if one of its parts is not.
+        self._finite &= self.weighted.sum(1).isfinite()
         return reward
 
     def reset(self, mask: Tensor) -> None:
