@@ -33,6 +33,7 @@ ROWS: dict[str, list[str]] = {
     "trot 0.4": ["reward.terms.trot=0.4"],
     "progress without the cap": ["reward.terms.progress.max_speed=100"],
     "stay with speed_sigma 0.3": ["reward.terms.stay.speed_sigma=0.3"],
+    "arrival_bonus for stop_bonus": ["reward.terms.stop_bonus=null", "reward.terms.arrival_bonus=50"],
     "no near_target_speed": ["reward.terms.near_target_speed=null"],
     "heading_tracking 0.3 besides": ["reward.terms.heading_tracking=0.3"],
     "penalties as in phase5": [
@@ -40,7 +41,9 @@ ROWS: dict[str, list[str]] = {
     ],
     "learning rate 1e-3": ["ppo.learning_rate=1e-3"],
     "learning rate 3e-3": ["ppo.learning_rate=3e-3"],
-    "3 epochs": ["ppo.learning_epochs=3"],
+    "4 epochs": ["ppo.learning_epochs=4"],
+    "2 epochs": ["ppo.learning_epochs=2"],
+    "value layers 64, 64": ["ppo.value_hidden_layer_sizes=[64,64]"],
     "8 mini-batches": ["ppo.mini_batches=8"],
     "discount 0.97": ["ppo.discount_factor=0.97"],
     "initial deviation 0.9": ["ppo.initial_std=0.9"],

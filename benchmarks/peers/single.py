@@ -172,6 +172,10 @@ class SingleRobot:
         return self._age * self.step_s
 
     @property
+    def stopped_time(self) -> float:
+        return self._stopped * self.step_s
+
+    @property
     def time_since_reach(self) -> float:
         return self._since_reach * self.step_s
 

@@ -62,8 +62,8 @@ def trot(r: Any) -> float:
 
 
 @_term
-def arrival_bonus(r: Any) -> float:
-    return 1.0 if r.first_reach else 0.0
+def stop_bonus(r: Any, duration_s: float) -> float:
+    return 1.0 if abs(r.stopped_time - duration_s) < 0.5 * r.step_s else 0.0
 
 
 @_term
