@@ -65,7 +65,7 @@ class PPOConfig:
 
     rollouts: int = _searched(24, Choice(16, 24, 32, 48))
     """Control steps per environment between two updates."""
-    learning_epochs: int = _searched(4, Choice(4, 5, 6, 8))
+    learning_epochs: int = _searched(3, Choice(4, 5, 6, 8))
     mini_batches: int = _searched(4, Choice(16, 32, 64))
     discount_factor: float = _searched(0.99, Choice(0.95, 0.97, 0.98, 0.99, 0.995, 0.999))
     lambda_param: float = _searched(0.95, Choice(0.9, 0.92, 0.95, 0.97, 0.99))
