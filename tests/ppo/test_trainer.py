@@ -140,11 +140,14 @@ def test_a_checkpoint_of_other_environments_is_refused_before_anything_changes()
 
 
 def test_learns_to_balance_a_cart_pole() -> None:
-    """Mean return of 475 in 500 steps is the benchmark's own mark; the policy is judged without noise, afresh."""
+    """Mean return of 475 in 500 steps is the benchmark's own mark; the policy is judged without noise, afresh.
+
+    120 iterations brought the full 500 with each of four seeds; 80 with three, and 463 with this one.
+    """
     config = PPOConfig(rollouts=32, policy_hidden_layer_sizes=(32, 32), value_hidden_layer_sizes=(32, 32))
     trainer = Trainer(CartPole(64, seed=0, mirror=False), config, seed=0, device=CPU)
-    for iteration in range(80):
-        trainer.iterate(iteration / 80)
+    for iteration in range(120):
+        trainer.iterate(iteration / 120)
     env = CartPole(100, seed=123)
     obs, alive, returns = env.reset(), torch.ones(100, dtype=torch.bool), torch.zeros(100)
     for _ in range(CartPole.limit):
