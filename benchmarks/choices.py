@@ -51,7 +51,6 @@ ROWS: dict[str, list[str]] = {
     "no value clip": ["ppo.value_clip=0"],
     "2,048 environments": ["env.num_envs=2048"],
     "512 environments": ["env.num_envs=512"],
-    "near_share 0.25": ["env.near_share=0.25"],
     "physics of 20 ms x 1": ["env.physics_step_s=0.02", "env.decimation=1"],
 }
 

@@ -112,16 +112,6 @@ def test_spawns_are_area_uniform_in_the_annulus_with_any_yaw():
     assert (torch.histc(around, 4, min=-torch.pi, max=torch.pi) / 4000).tolist() == pytest.approx([0.25] * 4, abs=0.025)
 
 
-def test_a_share_of_training_episodes_begins_near_the_target():
-    env = make_env(4000, reward_set=None, near_share=0.25)
-    env.reset()
-    distance = env.state.distance
-    assert distance.min() < 0.1
-    assert (distance < 2).float().mean().item() == pytest.approx(0.25, abs=0.025)
-    # Area-uniform in the disc of 2 m: a quarter of it lies within 1 m.
-    assert (distance[distance < 2] < 1).float().mean().item() == pytest.approx(0.25, abs=0.04)
-
-
 @pytest.mark.parametrize(
     ("task", "low", "high", "limit"),
     [

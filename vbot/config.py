@@ -41,9 +41,6 @@ class EnvConfig:
     """Joint position target = standing pose + action_scale * filtered action."""
     action_smoothing: float = 0.0
     """Share of the previous filtered action in the new one, per control step, in [0, 1)."""
-    near_share: float = 0.0
-    """Share of training episodes that begin within the task's smallest spawn distance, to practise the arrival from
-    the start, in [0, 1]. Evaluations always begin where the task says."""
 
     @property
     def step_s(self) -> float:
@@ -56,7 +53,6 @@ class EnvConfig:
         _require(self.decimation >= 1, "env.decimation", "at least 1", self.decimation)
         _require(self.action_scale > 0, "env.action_scale", "greater than 0", self.action_scale)
         _require(0 <= self.action_smoothing < 1, "env.action_smoothing", "in [0, 1)", self.action_smoothing)
-        _require(0 <= self.near_share <= 1, "env.near_share", "in [0, 1]", self.near_share)
 
 
 @dataclass(frozen=True)

@@ -36,8 +36,6 @@ class Env:
         threads: of physics; 0 takes every core.
         desynchronize: let first episodes begin at random times of their limit, so that not all end together; they
             are not counted.
-        near_share: share of episodes that begin closer to the target than the task says, anywhere within its smallest
-            spawn distance.
         auto_reset: start a new episode where one ended. Without it an environment stops there, and is no longer
             simulated: for running every episode to its own end.
         simulate: makes the physics; by default MuJoCo on the CPU.
@@ -51,7 +49,6 @@ class Env:
         generator: torch.Generator,
         threads: int = 0,
         desynchronize: bool = False,
-        near_share: float = 0.0,
         auto_reset: bool = True,
         simulate: Callable[[Robot, Task], Simulation] | None = None,
     ) -> None:
@@ -83,7 +80,6 @@ class Env:
         self._recorder = EpisodeRecorder(self.num_envs, len(self.term_names), self.device)
         self._generator = generator
         self._desynchronize = desynchronize
-        self._near_share = near_share
         self._auto_reset = auto_reset
         self._standing = self._tracker.state.default_joint_pos
         self._all = torch.arange(self.num_envs, device=self.device)
@@ -156,9 +152,6 @@ class Env:
         u = torch.rand(n, 4, generator=self._generator, device=self.device)
         low, high = task.spawn_min_m**2, task.spawn_max_m**2
         radius = torch.sqrt(u[:, 0] * (high - low) + low)
-        if self._near_share:
-            near = torch.rand(n, generator=self._generator, device=self.device) < self._near_share
-            radius = torch.where(near, u[:, 0].sqrt() * task.spawn_min_m, radius)
         around, yaw, target_yaw = (2 * torch.pi * u[:, k] for k in (1, 2, 3))
         height = torch.full((n,), self.sim.standing_height, device=self.device)
         zero = torch.zeros_like(yaw)

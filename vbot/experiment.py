@@ -50,7 +50,6 @@ class Experiment:
             generator=random_stream("training", config.train.seed),
             threads=self._threads,
             desynchronize=True,
-            near_share=config.env.near_share,
         )
         self._trainer = Trainer(self._env, config.ppo, seed=config.train.seed, device=self._device)
         self._evaluator = Evaluator(
