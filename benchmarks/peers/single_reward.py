@@ -58,6 +58,14 @@ def trot(r: Any) -> float:
     return sum(touches != swing for touches, swing in zip(r.foot_contact, swings, strict=True)) / 4 - 0.5
 
 
+@_term
+def heading_tracking(r: Any, sigma: float) -> float:
+    if r.ever_reached:
+        return 0.0
+    ahead, left = r.target_direction_b
+    return math.exp(-abs(math.atan2(left, ahead)) / sigma)
+
+
 # Arriving and stopping.
 
 
@@ -84,11 +92,6 @@ def near_target_speed(r: Any, radius: float, slope: float, low: float, high: flo
 @_term
 def orientation(r: Any) -> float:
     return r.gravity_b[0] ** 2 + r.gravity_b[1] ** 2
-
-
-@_term
-def lin_vel_z(r: Any) -> float:
-    return r.lin_vel_b[2] ** 2
 
 
 @_term
