@@ -9,10 +9,10 @@ Times are training time: the run's wall-clock without its evaluations, from the 
 
 - A level of success *holds* from the first of three evaluations in a row that reach it (256 held-out episodes each,
   deterministic policy).
-- "at T s" (--times) judges the last checkpoint saved before T on 1,024 episodes that nothing in the run has seen, with
-  its 95 % interval.
-- "contests" judges the last policy: of 100 contests of ten robots each (task section001-contest), the share with the
-  full 20 points, that is, with ten robots through the inner fence to the centre and none fallen.
+- "by T s" (--times) judges the policy that the run calls its best by then, on 1,024 episodes that nothing in the run
+  has seen, with its 95 % interval.
+- "contests by T s" judges it in 100 contests of ten robots each (task section001-contest): the share with the full 20
+  points, that is, with ten robots through the inner fence to the centre and none fallen.
 
 These two need a simulation; they are kept in RUN/judged.json, so that --from takes seconds the second time.
 """
@@ -30,7 +30,7 @@ import torch
 from common import first_hold, parser, print_table, write_json
 
 from vbot.episodes import Episodes, wilson_interval
-from vbot.evaluation import Evaluator, load_policy
+from vbot.evaluation import Evaluator, load_policy, rank
 from vbot.run import CHECKPOINTS, METRICS, RESULT, Run, read_lines
 
 LEVELS = (0.90, 0.95, 0.99)
@@ -65,31 +65,32 @@ def training_time(run: Run) -> Callable[[int], float | None]:
 
 
 def judge(run: Run, times_s: Sequence[float]) -> dict[str, Any]:
-    """What the policies of a run do on fresh episodes: at ``times_s`` and in contests, where it has checkpoints."""
+    """What the best policies of a run by ``times_s`` do on fresh episodes and in contests: time -> what was seen."""
     file = run.path / JUDGED
-    judged: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {"at": {}, "contests": None}
+    judged: dict[str, Any] = json.loads(file.read_text()) if file.is_file() else {}
     torch.set_num_threads(1)  # torch's idle workers would spin on the cores that physics needs
     listed = run.checkpoints()
     time_at = training_time(run)
     timed = [(time_at(c["steps"]), c) for c in listed if c["name"].startswith("step_")]
     for limit_s in times_s:
         before = [(time_s, c) for time_s, c in timed if time_s is not None and time_s <= limit_s]
-        came_so_far = any(time_s is not None and time_s > limit_s for time_s, _ in timed)
-        if before and came_so_far and f"{limit_s:g}" not in judged["at"]:
-            time_s, checkpoint = max(before, key=lambda pair: pair[0])
-            policy = load_policy(run.path / CHECKPOINTS / checkpoint["file"])
-            summary = Evaluator(policy.env, FRESH_EPISODES, run.meta()["seed"], purpose="benchmark")(policy).summary()
+        # A training that was over before is what it came to.
+        came_so_far = run.result() is not None or any(time_s is not None and time_s > limit_s for time_s, _ in timed)
+        if before and came_so_far and f"{limit_s:g}" not in judged:
+            time_s, checkpoint = max(before, key=lambda pair: rank(pair[1]["evaluation"]))
+            seed, path = run.meta()["seed"], run.path / CHECKPOINTS / checkpoint["file"]
+            policy = load_policy(path)
+            summary = Evaluator(policy.env, FRESH_EPISODES, seed, purpose="benchmark")(policy).summary()
+            policy = load_policy(path, task="section001-contest")
+            episodes = Evaluator(policy.env, CONTESTS * ROBOTS, seed, purpose="benchmark contest")(policy)
             kept = ("episodes", "success_rate", "success_ci95", "fall_rate", "time_to_target_s")
-            judged["at"][f"{limit_s:g}"] = {
+            judged[f"{limit_s:g}"] = {
                 "checkpoint": checkpoint["name"],
                 "steps": checkpoint["steps"],
                 "training_s": time_s,
                 **{key: summary[key] for key in kept},
+                "contests": contests(episodes),
             }
-    if judged["contests"] is None and any(c["name"] == "final" for c in listed):
-        policy = load_policy(run.path / CHECKPOINTS / "final.pt", task="section001-contest")
-        judge_contest = Evaluator(policy.env, CONTESTS * ROBOTS, run.meta()["seed"], purpose="benchmark contest")
-        judged["contests"] = contests(judge_contest(policy))
     if run.result() is not None:  # a run under way may yet come to more
         file.write_text(json.dumps(judged, indent=2) + "\n")
     return judged
@@ -125,7 +126,7 @@ def read_run(path: Path, times_s: Sequence[float]) -> dict[str, Any]:
             level: {"training_s": row["training_s"], "steps": row["steps"]} if row is not None else None
             for level, row in held.items()
         },
-        **judge(run, times_s),
+        "by": judge(run, times_s),
         "evaluations": [{key: row[key] for key in ("training_s", "steps", "success_rate")} for row in evaluations],
     }
 
@@ -149,11 +150,15 @@ def summarize(rows: Sequence[dict[str, Any]], times_s: Sequence[float]) -> list[
                 "steps": _spread(steps),
                 "held": sum(time_s < float("inf") for time_s in times),
             }
-        at = {}
+        by = {}
         for limit_s in (f"{limit_s:g}" for limit_s in times_s):
-            rates = [run["at"][limit_s]["success_rate"] for run in runs if limit_s in run["at"]]
-            at[limit_s] = _spread(rates) if rates else None
-        sets.append({"set": name, "seeds": len(runs), "holds": holds, "at": at})
+            judged = [run["by"][limit_s] for run in runs if limit_s in run["by"]]
+            by[limit_s] = {
+                "success_rate": _spread([j["success_rate"] for j in judged]),
+                "success_ci95_low": _spread([j["success_ci95"][0] for j in judged]),
+                "full_contests": _spread([j["contests"]["full"] for j in judged]),
+            } if judged else None  # fmt: skip
+        sets.append({"set": name, "seeds": len(runs), "holds": holds, "by": by})
     return sets
 
 
@@ -176,17 +181,23 @@ def report(rows: Sequence[dict[str, Any]], sets: Sequence[dict[str, Any]]) -> No
             lines.append((f"  seed {row['seed']}", *cells))
     print_table(header, lines)
     print()
-    times = list(sets[0]["at"])
-    header = ("success on fresh episodes, %", *(f"at {limit_s} s" for limit_s in times), "contests with 20 of 20")
+    times = list(sets[0]["by"])
+    header = ("best policy on fresh episodes, %", *(f"by {limit_s} s" for limit_s in times))
     lines = []
     for entry in sets:
-        medians = (_percent_range(entry["at"][limit_s]) for limit_s in times)
-        lines.append((f"{entry['set']}, median of {entry['seeds']}", *medians, ""))
+        lines.append((f"{entry['set']}, median of {entry['seeds']}", *(_success(by) for by in entry["by"].values())))
         for row in (row for row in rows if row["set"] == entry["set"]):
-            cells = (_percent_interval(row["at"].get(limit_s)) for limit_s in times)
-            contest = row["contests"]
-            full = f"{contest['full']:.0%}, mean {contest['score_mean']:.2f}" if contest else "-"
-            lines.append((f"  seed {row['seed']}", *cells, full))
+            lines.append((f"  seed {row['seed']}", *(_percent_interval(row["by"].get(limit_s)) for limit_s in times)))
+    print_table(header, lines)
+    print()
+    header = ("contests with 20 of 20, mean score", *(f"by {limit_s} s" for limit_s in times))
+    lines = []
+    for entry in sets:
+        lines.append((f"{entry['set']}, median of {entry['seeds']}", *(_contests(by) for by in entry["by"].values())))
+        for row in (row for row in rows if row["set"] == entry["set"]):
+            judged = (row["by"].get(limit_s) for limit_s in times)
+            cells = (f"{j['contests']['full']:.0%}, {j['contests']['score_mean']:.2f}" if j else "-" for j in judged)
+            lines.append((f"  seed {row['seed']}", *cells))
     print_table(header, lines)
 
 
@@ -200,11 +211,14 @@ def _held(hold: dict[str, Any]) -> str:
     return f"{median} [{low}, {high}]{million}"
 
 
-def _percent_range(spread: dict[str, float] | None) -> str:
-    if spread is None:
+def _success(by: dict[str, Any] | None) -> str:
+    if by is None:
         return "-"
-    median, low, high = (f"{100 * spread[key]:.1f}" for key in _SPREAD)
-    return f"{median} [{low}, {high}]"
+    return f"{100 * by['success_rate']['median']:.1f}, lower end {100 * by['success_ci95_low']['median']:.1f}"
+
+
+def _contests(by: dict[str, Any] | None) -> str:
+    return f"{by['full_contests']['median']:.0%}" if by is not None else "-"
 
 
 def _percent_interval(judged: dict[str, Any] | None) -> str:

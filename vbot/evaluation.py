@@ -2,7 +2,8 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Callable
+import math
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -73,6 +74,12 @@ class Evaluator:
             if ended is not None:
                 parts.append(ended)
         return Episodes.concatenate(parts)
+
+
+def rank(summary: Mapping[str, Any]) -> tuple[float, float]:
+    """What the best of a run's policies is the greatest of: success, then a short time to the target."""
+    time_s = summary["time_to_target_s"]
+    return summary["success_rate"], -time_s if time_s is not None else -math.inf
 
 
 def policy_content(model: ActorCritic, env: Env, config: Config, steps: int) -> dict[str, Any]:

@@ -14,7 +14,7 @@ from vbot.dashboard import Dashboard
 from vbot.env import Env
 from vbot.episodes import Episodes
 from vbot.errors import DivergedError, UserError
-from vbot.evaluation import Evaluator, policy_content, random_stream
+from vbot.evaluation import Evaluator, policy_content, random_stream, rank
 from vbot.interrupt import catch_interrupt
 from vbot.ppo import Trainer
 from vbot.run import Run
@@ -192,7 +192,7 @@ class Experiment:
         self.run.append_evaluation(row)
         self._dashboard.evaluation(summary, self.steps)
         marker = ""
-        if self._best is None or _rank(row) > _rank(self._best["evaluation"]):
+        if self._best is None or rank(row) > rank(self._best["evaluation"]):
             self._best = {"evaluation": row, "policy": self._policy()}
             self._save_best()
             marker = "  <- best so far"
@@ -293,12 +293,6 @@ class _Intervals:
         now = [steps // self._interval if self._interval else 0, math.floor(progress * self._parts + 1e-9)]
         before, self.done = self.done, now
         return now != before
-
-
-def _rank(evaluation: Mapping[str, Any]) -> tuple[float, float]:
-    """Best by success, then by time to target."""
-    time_s = evaluation["time_to_target_s"]
-    return evaluation["success_rate"], -time_s if time_s is not None else -math.inf
 
 
 def _device(name: str) -> torch.device:

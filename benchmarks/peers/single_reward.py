@@ -46,7 +46,8 @@ class SingleReward:
 
 @_term
 def progress(r: Any, max_speed: float) -> float:
-    return min(r.prev_distance - r.distance, max_speed * r.step_s)
+    gained = r.prev_distance - r.distance
+    return gained - 2 * max(gained - max_speed * r.step_s, 0.0)
 
 
 @_term

@@ -73,13 +73,14 @@ def alive_bonus(s: State) -> torch.Tensor:
 
 @reward(scale=30.0, search=Uniform(5.0, 100.0), tune={"max_speed": Uniform(0.5, 3.0)}, kind="event")
 def progress(s: State, *, max_speed: float = 1.5) -> torch.Tensor:
-    """Metres gained on the target in this step, at most max_speed's worth, negative when it recedes; m, m/s.
+    """Metres gained on the target in this step; what exceeds max_speed is charged as it would be paid; m, m/s.
 
     The difference of a potential (Ng, Harada & Russell, "Policy invariance under reward transformations", 1999), so
-    that over an episode only the way covered is paid: no detour, circle or hovering earns anything. The cap makes a
-    sprint pay less than a run, for it ends in a fall at the target; what recedes is charged in full.
+    that over an episode only the way covered is paid: no detour, circle or hovering earns anything. A sprint pays less
+    than a run, for it ends in a fall: with a mere cap robots went on to gain speed, since arriving sooner pays too.
     """
-    return (s.prev_distance - s.distance).clamp(max=max_speed * s.step_s)
+    gained = s.prev_distance - s.distance
+    return gained - 2 * (gained - max_speed * s.step_s).clamp(min=0)
 
 
 @reward(scale=0.2, search=LogUniform(0.02, 1.0))
