@@ -80,7 +80,7 @@ class PPOConfig:
     policy_hidden_layer_sizes: tuple[int, ...] = _searched(
         (128, 128), Choice((128, 64), (256, 128, 64), (512, 256, 128), (256, 256, 256))
     )
-    value_hidden_layer_sizes: tuple[int, ...] = (128, 128)
+    value_hidden_layer_sizes: tuple[int, ...] = (64, 64)
     activation: str = "relu"
     """``elu``, ``relu`` or ``tanh``."""
     initial_std: float = 0.6
