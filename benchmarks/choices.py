@@ -31,11 +31,12 @@ ROWS: dict[str, list[str]] = {
     "no mirror symmetry": ["ppo.symmetry=false"],
     "no trot": ["reward.terms.trot=null"],
     "trot 0.4": ["reward.terms.trot=0.4"],
-    "progress without the cap": ["reward.terms.progress.max_speed=100"],
+    "progress at any speed": ["reward.terms.progress.max_speed=100"],
     "stay with speed_sigma 0.3": ["reward.terms.stay.speed_sigma=0.3"],
     "arrival_bonus for stop_bonus": ["reward.terms.stop_bonus=null", "reward.terms.arrival_bonus=50"],
     "no near_target_speed": ["reward.terms.near_target_speed=null"],
-    "heading_tracking 0.3 besides": ["reward.terms.heading_tracking=0.3"],
+    "no heading_tracking": ["reward.terms.heading_tracking=null"],
+    "heading_tracking 0.3": ["reward.terms.heading_tracking=0.3"],
     "penalties as in phase5": [
         f"reward.terms.{key}" for key in ("orientation=-0.05", "ang_vel_xy=-0.03", "action_rate=-0.01")
     ],
