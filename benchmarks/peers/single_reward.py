@@ -45,9 +45,9 @@ class SingleReward:
 
 
 @_term
-def progress(r: Any, max_speed: float) -> float:
+def progress(r: Any, max_speed: float, charge: float) -> float:
     gained = r.prev_distance - r.distance
-    return gained - 2 * max(gained - max_speed * r.step_s, 0.0)
+    return gained - (1 + charge) * max(gained - max_speed * r.step_s, 0.0)
 
 
 @_term

@@ -91,17 +91,18 @@ def test_alive_bonus_ends_with_the_reach(make_state):
     same(alive_bonus(make_state(2, ever_reached=GATE)), [1.0, 0.0])
 
 
-def test_progress_is_metres_gained_less_what_exceeds_a_speed_twice(make_state):
+def test_progress_is_metres_gained_and_what_exceeds_a_speed_is_charged(make_state):
     s = make_state(5, prev_distance=3.0, distance=[2.98, 2.96, 2.9, 3.1, 3.0])
-    same(progress(s), [0.02, 0.02, -0.04, -0.1, 0.0])  # 1.5 m/s * 20 ms = 0.03; 0.04 - 2 * 0.01, 0.1 - 2 * 0.07
-    same(progress(s, max_speed=0.5), [0.0, -0.02, -0.08, -0.1, 0.0])
+    same(progress(s), [0.02, 0.02, -0.04, -0.1, 0.0])  # 1.5 m/s * 20 ms = 0.03: 0.03 - 0.01, 0.03 - 0.07
+    same(progress(s, charge=0.0), [0.02, 0.03, 0.03, -0.1, 0.0])
+    same(progress(s, max_speed=0.5, charge=4.0), [-0.03, -0.11, -0.35, -0.1, 0.0])
 
 
 def test_progress_pays_nothing_for_a_round_trip(make_state):
     away_and_back = make_state(4, prev_distance=[3.0, 3.02, 3.04, 3.02], distance=[3.02, 3.04, 3.02, 3.0])
     same(progress(away_and_back).sum(), 0.0)
     sprinted_back = make_state(2, prev_distance=[3.0, 3.04], distance=[3.04, 3.0])
-    same(progress(sprinted_back).sum(), -0.02)  # -0.04 + 0.02
+    same(progress(sprinted_back).sum(), -0.02)  # -0.04 + 0.03 - 0.01
 
 
 def test_trot_is_diagonal_pairs_in_time_with_the_clock(make_state):

@@ -71,16 +71,21 @@ def alive_bonus(s: State) -> torch.Tensor:
     return (~s.ever_reached).float()
 
 
-@reward(scale=30.0, search=Uniform(5.0, 100.0), tune={"max_speed": Uniform(0.5, 3.0)}, kind="event")
-def progress(s: State, *, max_speed: float = 1.5) -> torch.Tensor:
-    """Metres gained on the target in this step; what exceeds max_speed is charged as it would be paid; m, m/s.
+@reward(
+    scale=30.0,
+    search=Uniform(5.0, 100.0),
+    tune={"max_speed": Uniform(0.5, 3.0), "charge": Uniform(0.0, 10.0)},
+    kind="event",
+)
+def progress(s: State, *, max_speed: float = 1.5, charge: float = 1.0) -> torch.Tensor:
+    """Metres gained on the target in this step; what exceeds max_speed is not paid but charged, charge-fold; m, m/s.
 
     The difference of a potential (Ng, Harada & Russell, "Policy invariance under reward transformations", 1999), so
     that over an episode only the way covered is paid: no detour, circle or hovering earns anything. A sprint pays less
     than a run, for it ends in a fall: with a mere cap robots went on to gain speed, since arriving sooner pays too.
     """
     gained = s.prev_distance - s.distance
-    return gained - 2 * (gained - max_speed * s.step_s).clamp(min=0)
+    return gained - (1 + charge) * (gained - max_speed * s.step_s).clamp(min=0)
 
 
 @reward(scale=0.2, search=LogUniform(0.02, 1.0))
