@@ -33,7 +33,7 @@ ROWS: dict[str, list[str]] = {
     "trot 0.4": ["reward.terms.trot=0.4"],
     "progress at any speed": ["reward.terms.progress.max_speed=100"],
     "stay with speed_sigma 0.3": ["reward.terms.stay.speed_sigma=0.3"],
-    "arrival_bonus for stop_bonus": ["reward.terms.stop_bonus=null", "reward.terms.arrival_bonus=50"],
+    "besides, arrival_bonus 50": ["reward.terms.arrival_bonus=50"],
     "no near_target_speed": ["reward.terms.near_target_speed=null"],
     "no heading_tracking": ["reward.terms.heading_tracking=null"],
     "heading_tracking 0.3": ["reward.terms.heading_tracking=0.3"],

@@ -1,12 +1,9 @@
 """The observation: its parts by hand, and its mirror image."""
 
-import math
-
 import pytest
 import torch
 
 from vbot.config import EnvConfig
-from vbot.courses import load_task
 from vbot.env import Env
 from vbot.observation import Observation
 from vbot.robot import load_robot
@@ -22,12 +19,12 @@ def env() -> Env:
 
 
 def parts(env: Env, obs: torch.Tensor) -> dict[str, torch.Tensor]:
-    layout = Observation(ROBOT, env.task.stop_duration_s).layout
+    layout = Observation(ROBOT).layout
     return dict(zip(layout, obs.split(list(layout.values()), dim=1), strict=True))
 
 
 def test_layout_adds_up_to_the_size(env):
-    assert env.num_obs == 3 + 3 + 3 + 3 * 12 + 2 + 7 + 2 == 56
+    assert env.num_obs == 3 + 3 + 3 + 3 * 12 + 2 + 6 + 2 == 55
 
 
 def test_a_standing_robot_sees_its_target_and_the_whole_time(env):
@@ -36,7 +33,7 @@ def test_a_standing_robot_sees_its_target_and_the_whole_time(env):
     assert p["projected_gravity_b"].tolist() == [pytest.approx([0, 0, -1])] * 8
     assert p["joint_pos"].abs().max() == 0
     assert p["time_left"].tolist() == [[1.0]] * 8
-    assert p["reached"].sum() == p["ever_reached"].sum() == p["stopped_time"].sum() == 0
+    assert p["reached"].sum() == p["ever_reached"].sum() == 0
     bearing = torch.atan2(p["target_direction_b"][:, 1], p["target_direction_b"][:, 0])
     assert bearing.tolist() == pytest.approx(s.bearing_error.tolist(), abs=1e-5)
     assert p["target_direction_b"].norm(dim=1).tolist() == pytest.approx([1.0] * 8)
@@ -49,21 +46,19 @@ def test_the_near_range_resolves_the_last_metre_and_the_clocks_run(env):
     s.distance = torch.full((8,), 0.3)
     s.target_vec_b = torch.tensor([0.3, 0.0]).expand(8, 2)
     s.reached = s.ever_reached = torch.ones(8, dtype=torch.bool)
-    s.stopped_time = torch.full((8,), 0.25)
     s.time_since_reach = torch.full((8,), 3.0)
     s.time_s = torch.full((8,), 5.0)
-    p = parts(env, Observation(ROBOT, env.task.stop_duration_s)(s))
+    p = parts(env, Observation(ROBOT)(s))
     assert p["distance_far"][0].item() == pytest.approx(0.3 / 12)
     assert p["distance_near"][0].item() == pytest.approx(0.3)
     assert p["reached"][0].item() == p["ever_reached"][0].item() == 1
-    assert p["stopped_time"][0].item() == pytest.approx(0.5)
     assert p["time_since_reach"][0].item() == 1  # saturated
     assert p["time_left"][0].item() == pytest.approx(0.75)
     assert p["clock"][0].tolist() == [0, 0]  # silent at the target
 
 
 def test_the_clock_turns_once_in_half_a_second_on_the_way(env):
-    observe = Observation(ROBOT, env.task.stop_duration_s)
+    observe = Observation(ROBOT)
     for time_s, clock in ((5.0, [0, 1]), (5.125, [1, 0]), (5.25, [0, -1]), (5.5, [0, 1])):
         env.state.time_s = torch.full((8,), time_s)
         assert parts(env, observe(env.state))["clock"][0].tolist() == pytest.approx(clock, abs=1e-4)
@@ -73,12 +68,12 @@ def test_a_robot_on_its_target_sees_no_infinity(env):
     s = env.state
     s.distance = torch.zeros(8)
     s.target_vec_b = torch.zeros(8, 2)
-    assert torch.isfinite(Observation(ROBOT, 0.5)(s)).all()
+    assert torch.isfinite(Observation(ROBOT)(s)).all()
 
 
 def test_the_mirror_undoes_itself_and_flips_what_is_lateral(env):
     m = env.symmetry
-    obs = torch.randn(5, 56, generator=torch.Generator().manual_seed(0))
+    obs = torch.randn(5, 55, generator=torch.Generator().manual_seed(0))
     image = obs[:, m.obs_index] * m.obs_sign
     assert torch.equal(image[:, m.obs_index] * m.obs_sign, obs)
     seen, mirrored = parts(env, obs), parts(env, image)
@@ -91,7 +86,9 @@ def test_the_mirror_undoes_itself_and_flips_what_is_lateral(env):
     assert torch.equal(mirrored["clock"], -seen["clock"])  # half a period apart
 
 
-def test_every_task_has_the_same_layout():
-    sizes = {Observation(ROBOT, load_task(name).stop_duration_s).size for name in ("section001", "section001-contest")}
-    assert sizes == {56}
-    assert math.isclose(load_task("section001").stop_duration_s, 0.5)
+def test_how_long_the_robot_has_stood_is_not_observed(env):
+    s = env.state
+    s.reached = s.ever_reached = torch.ones(8, dtype=torch.bool)
+    before = Observation(ROBOT)(s)
+    s.stopped_time = torch.full((8,), 0.25)
+    assert torch.equal(Observation(ROBOT)(s), before)

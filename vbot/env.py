@@ -70,7 +70,7 @@ class Env:
         self.num_envs = config.num_envs
         self.num_actions = len(self.robot.joints)
         self.device = self.sim.device
-        self._observation = Observation(self.robot, self.task.stop_duration_s)
+        self._observation = Observation(self.robot)
         self.num_obs = self._observation.size
         self.symmetry = self._observation.symmetry(self.device)
         self._tracker = StateTracker(self.task, self.robot, self.num_envs, config.step_s, self.device)

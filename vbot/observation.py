@@ -4,10 +4,14 @@ Training, evaluation and play all observe through here, so none of them can disa
 
 Against the published 54 numbers: velocity command, heading error and the two ways of giving the distance are
 replaced by the direction to the target and the distance on two ranges, because the first were functions of the
-target that hid its bearing and the last used different divisors in training and play. The time left and the clocks of
-reaching and stopping are new: rewards and episode ends depend on them, and a value function that cannot see them must
-average over them. New is a periodic clock too, see vbot.state.CLOCK_PERIOD_S. A robot knows all of it at run time:
-velocities from its state estimator, the rest from encoders, gyro, the target it was given and a clock.
+target that hid its bearing and the last used different divisors in training and play. The time left and the clock of
+reaching are new: rewards and episode ends depend on them, and a value function that cannot see them must average over
+them. How long the robot has stood is left out on purpose: a success cuts the episode off, and what follows it is worth
+what the value network makes of the observation of that moment. It must be one like many that the network has learned
+from. With a clock of the stop it was the only one of its kind; its value fed on itself and rose a hundredfold over what
+any robot had earned, until nothing but haste counted. New is a periodic clock too, see vbot.state.CLOCK_PERIOD_S. A
+robot knows all of it at run time: velocities from its state estimator, the rest from encoders, gyro, the target it was
+given and a clock.
 """
 
 import torch
@@ -28,9 +32,8 @@ AFTER_REACH_S = 1.0
 class Observation:
     """Builds observations (N, size) for robots with J joints; ``layout`` names every part and its width."""
 
-    def __init__(self, robot: Robot, stop_duration_s: float) -> None:
+    def __init__(self, robot: Robot) -> None:
         j = len(robot.joints)
-        self._stop_duration_s = stop_duration_s
         self._robot = robot
         self.layout: dict[str, int] = {
             "base_lin_vel_b": 3,
@@ -44,7 +47,6 @@ class Observation:
             "distance_near": 1,
             "reached": 1,
             "ever_reached": 1,
-            "stopped_time": 1,
             "time_since_reach": 1,
             "time_left": 1,
             "clock": 2,
@@ -61,7 +63,6 @@ class Observation:
                 s.distance.clamp(max=NEAR_M) / NEAR_M,
                 s.reached.float(),
                 s.ever_reached.float(),
-                s.stopped_time.clamp(max=self._stop_duration_s) / self._stop_duration_s,
                 s.time_since_reach.clamp(max=AFTER_REACH_S) / AFTER_REACH_S,
                 1 - s.time_s / s.episode_limit_s,
                 torch.sin(phase) * walking,

@@ -172,10 +172,6 @@ class SingleRobot:
         return self._age * self.step_s
 
     @property
-    def stopped_time(self) -> float:
-        return self._stopped * self.step_s
-
-    @property
     def time_since_reach(self) -> float:
         return self._since_reach * self.step_s
 
@@ -191,7 +187,7 @@ class SingleRobot:
     def _observation(self) -> np.ndarray:
         """As vbot.observation lays it out. A new array: whoever gets it may keep it over the next reset."""
         j = self.num_actions
-        obs = np.empty(9 + 3 * j + 11, np.float32)
+        obs = np.empty(9 + 3 * j + 10, np.float32)
         obs[:9] = (*self.lin_vel_b, *self.ang_vel_b, *self.gravity_b)
         np.subtract(self._joint_pos, self._standing, out=obs[9 : 9 + j], casting="same_kind")
         obs[9 + j : 9 + 2 * j] = self.joint_vel
@@ -203,7 +199,6 @@ class SingleRobot:
             min(self.distance, NEAR_M) / NEAR_M,
             self.reached,
             self.ever_reached,
-            min(self._stopped / self._stop_steps, 1),
             min(self.time_since_reach, AFTER_REACH_S) / AFTER_REACH_S,
             1 - self._age / self._limit_steps,
             0 if self.reached else math.sin(phase),

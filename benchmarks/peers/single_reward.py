@@ -71,11 +71,6 @@ def heading_tracking(r: Any, sigma: float) -> float:
 
 
 @_term
-def stop_bonus(r: Any, duration_s: float) -> float:
-    return 1.0 if abs(r.stopped_time - duration_s) < 0.5 * r.step_s else 0.0
-
-
-@_term
 def stay(r: Any, speed_sigma: float) -> float:
     return math.exp(-((r.planar_speed / speed_sigma) ** 2)) if r.reached else 0.0
 

@@ -12,7 +12,6 @@ from vbot.rewards.arrival import (
     inner_fence_bonus,
     near_target_speed,
     stay,
-    stop_bonus,
     stop_scale,
     zero_ang_bonus,
 )
@@ -138,14 +137,6 @@ def test_stay_pays_slowness_within_the_reach_radius_for_as_long_as_it_lasts(make
         time_since_reach=[0.0, 0.0, 0.0, 9.0],
     )
     same(stay(s), [1.0, exp(-1), 0.0, 1.0])  # 0.15 m/s horizontally is one sigma
-
-
-def test_stop_bonus_is_paid_on_the_one_step_that_completes_the_stop(make_state):
-    times = (torch.arange(22, 29) * 0.02).tolist()  # 0.44 ... 0.56 s, in float32 as the tracker counts them
-    s = make_state(7, step_s=0.02, reached=True, ever_reached=True, stopped_time=times)
-    same(stop_bonus(s), [0.0, 0.0, 0.0, 1.0, 0.0, 0.0, 0.0])
-    same(stop_bonus(s, duration_s=0.46), [0.0, 1.0, 0.0, 0.0, 0.0, 0.0, 0.0])
-    same(stop_bonus(make_state(2)), [0.0, 0.0])
 
 
 def test_kind_and_sign():

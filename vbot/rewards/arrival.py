@@ -98,14 +98,3 @@ def stay(s: State, *, speed_sigma: float = 0.15) -> torch.Tensor:
     and moving again to collect more earns less.
     """
     return s.reached * torch.exp(-((s.planar_speed / speed_sigma) ** 2))
-
-
-@reward(scale=100.0, search=Uniform(5.0, 200.0), kind="event")
-def stop_bonus(s: State, *, duration_s: float = 0.5) -> torch.Tensor:
-    """1 on the step that completes a stop of duration_s at the target; an event.
-
-    The stop ends the episode as a success. Without pay for that step, what follows it is worth what the value network
-    makes of a state it never sees again, and robots were seen to twitch every half second rather than let it come.
-    """
-    # Half a step of slack: the time is a float32 product.
-    return ((s.stopped_time - duration_s).abs() < 0.5 * s.step_s).float()
