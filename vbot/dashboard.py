@@ -9,7 +9,16 @@ from torch.utils.tensorboard import SummaryWriter
 
 from vbot.episodes import Episodes
 
-_LOSSES = ("policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "explained_variance", "grad_norm")
+_LOSSES = (
+    "policy_loss",
+    "value_loss",
+    "entropy",
+    "kl",
+    "clip_fraction",
+    "value_mean",
+    "explained_variance",
+    "grad_norm",
+)
 
 
 class Dashboard:

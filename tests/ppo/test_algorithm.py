@@ -102,6 +102,7 @@ def test_values_go_on_past_a_truncation_and_end_at_a_termination(
         metrics = trainer.iterate(iteration / 80)
     assert trainer.model.value(torch.tensor(obs)[:, None]).tolist() == pytest.approx(values, abs=0.3)
     assert metrics["explained_variance"] > 0.95
+    assert min(values) < metrics["value_mean"] < max(values)
 
 
 def test_value_clip_slows_the_value() -> None:

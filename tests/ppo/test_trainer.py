@@ -58,7 +58,7 @@ def test_metrics_are_the_documented_ones() -> None:
     metrics = trainer.iterate(0.0)
     assert set(metrics) == {
         "policy_loss", "value_loss", "entropy", "kl", "clip_fraction", "learning_rate", "action_std", "grad_norm",
-        "explained_variance", "reward_mean", "collect_s", "learn_s",
+        "value_mean", "explained_variance", "reward_mean", "collect_s", "learn_s",
     }  # fmt: skip
     assert metrics["reward_mean"] == 1
     assert all(isinstance(value, float) for value in metrics.values())

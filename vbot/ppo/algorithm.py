@@ -64,7 +64,7 @@ class PPO:
             model.observe(obs)
             rollout.means.copy_(model.act_deterministic(obs).view_as(rollout.means))
         old_log_std = model.log_std.detach().clone()
-        batch, explained_variance = self._batch(rollout, old_log_std)
+        batch, about_values = self._batch(rollout, old_log_std)
 
         parts: list[dict[str, Tensor]] = []
         for _ in range(config.learning_epochs):
@@ -88,12 +88,11 @@ class PPO:
         metrics = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
         metrics["learning_rate"] = self.learning_rate.clone()
         metrics["action_std"] = model.log_std.detach().exp().mean()
-        metrics["explained_variance"] = explained_variance
-        return metrics
+        return metrics | about_values
 
     @torch.no_grad()
-    def _batch(self, rollout: Rollout, log_std: Tensor) -> tuple[Batch, Tensor]:
-        """Flatten a rollout into samples; also the share of the returns' variance that the old values explain."""
+    def _batch(self, rollout: Rollout, log_std: Tensor) -> tuple[Batch, dict[str, Tensor]]:
+        """Flatten a rollout into samples; also metrics of the values: their mean, and how well they fit the returns."""
         config, model = self.config, self.model
         device = rollout.obs.device
         rewards, terminated, truncated = (
@@ -109,7 +108,11 @@ class PPO:
             rewards, values, next_values, terminated, truncated, config.discount_factor, config.lambda_param
         )
         returns = (advantages + values).flatten()
-        explained_variance = 1 - advantages.var(correction=0) / returns.var(correction=0).clamp_min(1e-12)
+        about_values = {
+            # Values that rise past anything an episode earns feed on themselves, through what truncation cuts off.
+            "value_mean": values.mean(),
+            "explained_variance": 1 - advantages.var(correction=0) / returns.var(correction=0).clamp_min(1e-12),
+        }
         model.observe_returns(returns)
         actions, means = rollout.actions.flatten(0, 1), rollout.means.flatten(0, 1)
         batch = Batch(
@@ -121,7 +124,7 @@ class PPO:
             returns=model.value_moments.normalize(returns),
             values=outputs[:-1].flatten(),
         )
-        return batch, explained_variance
+        return batch, about_values
 
     def _loss(self, batch: Batch, old_log_std: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a mini-batch, and what to report of it."""
