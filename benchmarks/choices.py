@@ -36,7 +36,7 @@ ROWS: dict[str, list[str]] = {
     "besides, arrival_bonus 50": ["reward.terms.arrival_bonus=50"],
     "no near_target_speed": ["reward.terms.near_target_speed=null"],
     "no heading_tracking": ["reward.terms.heading_tracking=null"],
-    "heading_tracking 0.3": ["reward.terms.heading_tracking=0.3"],
+    "heading_tracking 0.1": ["reward.terms.heading_tracking=0.1"],
     "penalties as in phase5": [
         f"reward.terms.{key}" for key in ("orientation=-0.05", "ang_vel_xy=-0.03", "action_rate=-0.01")
     ],
