@@ -71,7 +71,7 @@ def judge(run: Run, times_s: Sequence[float]) -> dict[str, Any]:
     torch.set_num_threads(1)  # torch's idle workers would spin on the cores that physics needs
     listed = run.checkpoints()
     time_at = training_time(run)
-    timed = [(time_at(c["steps"]), c) for c in listed if c["name"].startswith("step_")]
+    timed = [(time_at(c["steps"]), c) for c in listed if c["name"].startswith("step_") and c["evaluation"]]
     for limit_s in times_s:
         before = [(time_s, c) for time_s, c in timed if time_s is not None and time_s <= limit_s]
         # A training that was over before is what it came to.
