@@ -52,6 +52,10 @@ ORDER = (
     "vbot.observation",
     "vbot.episodes",
     "vbot.settings",
+    "vbot.search",
+    "vbot.search.constraints",
+    "vbot.search.space",
+    "vbot.search.sources",
     "vbot.env",
     "vbot.evaluation",
     "vbot.dashboard",
@@ -62,7 +66,8 @@ ORDER = (
     "vbot.play",
 )
 
-# What these may import of vbot besides their own package. Physics knows no rewards, learning no environment.
+# What these may import of vbot besides their own package. Physics knows no rewards, learning no environment,
+# and a search only what can be written into a configuration: its trials are runs like any other.
 ISLANDS = {
     "vbot.ppo": {"vbot.errors", "vbot.config", "vbot.run"},
     "vbot.rewards": {"vbot.errors", "vbot.ranges", "vbot.state", "vbot.yaml_files", "vbot.config"},
@@ -70,6 +75,16 @@ ISLANDS = {
     "vbot.robot": {"vbot.errors", "vbot.yaml_files"},
     "vbot.sim": {"vbot.errors", "vbot.courses", "vbot.robot"},
     "vbot.tracker": {"vbot.errors", "vbot.state", "vbot.courses", "vbot.robot", "vbot.sim"},
+    "vbot.search": {
+        "vbot.errors",
+        "vbot.ranges",
+        "vbot.yaml_files",
+        "vbot.config",
+        "vbot.rewards",
+        "vbot.rewards.registry",
+        "vbot.rewards.sets",
+        "vbot.settings",
+    },
     "vbot.observation": {"vbot.errors", "vbot.state", "vbot.robot", "vbot.ppo.vec_env"},
 }
 

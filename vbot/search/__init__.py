@@ -1,0 +1,1 @@
+"""Joint search over reward scales, term parameters and PPO hyperparameters, judged by held-out success."""
