@@ -58,9 +58,9 @@ class Run:
             (path / PLUGINS).mkdir(exist_ok=True)
             for plugin in plugins:
                 shutil.copyfile(plugin, path / PLUGINS / plugin.name)
-            _write_atomically(path / META, json.dumps(_meta(config, fingerprint), indent=2).encode() + b"\n")
+            write_atomically(path / META, json.dumps(_meta(config, fingerprint), indent=2).encode() + b"\n")
             content = {**config.to_dict(), "origin": dict(sorted(config.origins.items()))}
-            _write_atomically(path / CONFIG, write_yaml(content).encode())
+            write_atomically(path / CONFIG, write_yaml(content).encode())
         except OSError as error:
             raise UserError(f"cannot write run directory {path}: {error.strerror}") from None
         return cls(path)
@@ -90,7 +90,7 @@ class Run:
 
     def finish(self, result: Mapping[str, Any]) -> None:
         """Write the result: the last act of a run."""
-        _write_atomically(self.path / RESULT, json.dumps(result, indent=2).encode() + b"\n")
+        write_atomically(self.path / RESULT, json.dumps(result, indent=2).encode() + b"\n")
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         self._append(METRICS, row)
@@ -106,7 +106,7 @@ class Run:
         for name in (METRICS, EVALUATIONS):
             file = self.path / name
             kept = [row for row in read_lines(file) if row["steps"] <= steps]
-            _write_atomically(file, "".join(json.dumps(row) + "\n" for row in kept).encode())
+            write_atomically(file, "".join(json.dumps(row) + "\n" for row in kept).encode())
         kept_checkpoints = [c for c in self.checkpoints() if c["steps"] <= steps]
         self._write_checkpoint_list(kept_checkpoints)
 
@@ -137,7 +137,7 @@ class Run:
 
     def _write_checkpoint_list(self, listed: list[dict[str, Any]]) -> None:
         text = yaml.safe_dump({"checkpoints": listed}, sort_keys=False)
-        _write_atomically(self.path / CHECKPOINTS / CHECKPOINT_LIST, text.encode())
+        write_atomically(self.path / CHECKPOINTS / CHECKPOINT_LIST, text.encode())
 
     def _append(self, name: str, row: Mapping[str, Any]) -> None:
         with (self.path / name).open("a") as file:
@@ -200,7 +200,8 @@ def save_state(file: Path, state: Mapping[str, Any]) -> None:
     os.replace(temporary, file)
 
 
-def _write_atomically(file: Path, content: bytes) -> None:
+def write_atomically(file: Path, content: bytes) -> None:
+    """Write a file so that whoever looks finds the old one or the whole new one, a kill or not."""
     temporary = file.with_name(f".{file.name}.tmp")
     with temporary.open("wb") as stream:
         stream.write(content)

@@ -1,0 +1,208 @@
+"""Runs trials: each is a ``python -m vbot.train`` of its own, watched from outside through its run directory.
+
+A search may be killed between any two lines. What it leaves running is found again by the run directory on its
+command line and stopped before the same run is taken up, from its checkpoint: no run is ever trained twice at once.
+"""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from enum import StrEnum
+from pathlib import Path
+from typing import Any
+
+from vbot.config import flatten
+from vbot.errors import UserError
+from vbot.run import CHECKPOINTS, EVALUATIONS, RESUME, Run, read_lines, write_atomically
+from vbot.search.space import identity, native
+from vbot.yaml_files import read_yaml, write_yaml
+
+TRAIN = (sys.executable, "-m", "vbot.train")
+
+_GRACE_S = 20.0
+"""For a training to save itself after Ctrl-C, before it is killed."""
+
+
+class State(StrEnum):
+    """How a run ended. Only COMPLETE and PRUNED say how good it is."""
+
+    COMPLETE = "COMPLETE"
+    PRUNED = "PRUNED"  # stopped by the study: worse than others were at this step
+    DIVERGED = "DIVERGED"  # the networks broke; doing it again would break them again
+    CRASHED = "CRASHED"  # ended with an error
+    KILLED = "KILLED"  # ended by a signal that the study did not send
+    STOPPED = "STOPPED"  # by Ctrl-C or the end of the budget; it can go on
+
+
+@dataclass(frozen=True)
+class Ending:
+    """How a run ended, and why, in one line."""
+
+    state: State
+    reason: str = ""
+
+
+@dataclass(frozen=True)
+class Job:
+    """A run to be done.
+
+    Args:
+        run_dir: its run directory, which need not exist yet.
+        config: the whole configuration by sections, seed and budget included.
+        plugins: files with reward terms.
+    """
+
+    run_dir: Path
+    config: Mapping[str, Any]
+    plugins: Sequence[Path] = ()
+
+    @property
+    def log(self) -> Path:
+        """What the training printed: the last line tells why it failed."""
+        return self.run_dir.with_suffix(".log")
+
+
+class Process:
+    """A run under way.
+
+    It goes on from its checkpoint where there is one, and starts anew where the last attempt left none.
+
+    Args:
+        job: the run.
+        command: what trains; tests give another.
+
+    Raises:
+        UserError: the files cannot be written.
+    """
+
+    def __init__(self, job: Job, command: Sequence[str] = TRAIN) -> None:
+        self.job = job
+        stop_orphans(job.run_dir)
+        self.resumed = (job.run_dir / CHECKPOINTS / RESUME).is_file()
+        config_file = job.run_dir.with_suffix(".yaml")
+        try:
+            job.run_dir.parent.mkdir(parents=True, exist_ok=True)
+            if self.resumed:
+                arguments = ["--resume", str(job.run_dir.absolute())]
+            else:
+                _remove(job.run_dir)
+                write_atomically(config_file, write_yaml(dict(job.config)).encode())
+                arguments = ["--config", str(config_file), "--run-dir", str(job.run_dir.absolute())]
+                arguments += [part for plugin in job.plugins for part in ("--plugin", str(plugin))]
+            with job.log.open("ab") as log:
+                # A session of its own: Ctrl-C on the terminal is for the search, which then stops its runs in order.
+                self._process = subprocess.Popen(
+                    [*command, *arguments, "--quiet"],
+                    stdin=subprocess.DEVNULL,
+                    stdout=log,
+                    stderr=log,
+                    start_new_session=True,
+                )
+        except OSError as error:
+            raise UserError(f"cannot start the run {job.run_dir}: {error.strerror or error}") from None
+        self._checked = False
+        self._stopped: Ending | None = None
+
+    def poll(self) -> Ending | None:
+        """How the run ended; None while it runs. A run whose configuration is not what was asked for is ended."""
+        if not self._checked and (self.job.run_dir / "config.yaml").is_file():
+            self._checked = True
+            if differences := drift(self.job.config, self.job.run_dir):
+                self.stop(Ending(State.CRASHED, f"configuration drift: {'; '.join(differences)}"))
+        code = self._process.poll()
+        if code is None:
+            return None
+        if self._stopped is not None:
+            return self._stopped
+        return ending(code, self.job)
+
+    def evaluations(self) -> list[dict[str, Any]]:
+        """The evaluations so far, in the order of their steps."""
+        return read_lines(self.job.run_dir / EVALUATIONS)
+
+    def stop(self, why: Ending) -> None:
+        """End the run now, and have ``poll`` say ``why``. It saves itself first, if it does so in time."""
+        if self._process.poll() is None:
+            self._stopped = why
+            self._process.send_signal(signal.SIGINT)
+            try:
+                self._process.wait(_GRACE_S)
+            except subprocess.TimeoutExpired:
+                self._process.kill()
+                self._process.wait()
+
+
+def ending(code: int, job: Job) -> Ending:
+    """What an exit code says, together with the run directory."""
+    if code == 0:
+        finished = (job.run_dir / "config.yaml").is_file() and Run.open(job.run_dir).result() is not None
+        if not finished:
+            return Ending(State.CRASHED, "it ended without a result")
+        if differences := drift(job.config, job.run_dir):
+            return Ending(State.CRASHED, f"configuration drift: {'; '.join(differences)}")
+        return Ending(State.COMPLETE)
+    if code == 3:
+        return Ending(State.DIVERGED, _last_line(job.log))
+    if code == 130:
+        return Ending(State.STOPPED, "interrupted")
+    if code < 0 or code == 137:
+        number = -code if code < 0 else 9
+        return Ending(State.KILLED, f"ended by signal {number}")
+    return Ending(State.CRASHED, _last_line(job.log) or f"exit code {code}")
+
+
+def drift(asked: Mapping[str, Any], run_dir: Path) -> list[str]:
+    """Where the configuration that a run wrote down differs from the one that was asked for; a line for each key."""
+    got = read_yaml(run_dir / "config.yaml")
+    got.pop("origin", None)
+    wanted_values, got_values = flatten(dict(asked), "asked"), flatten(got, "got")
+    lines = []
+    for key in sorted(wanted_values.keys() | got_values.keys()):
+        wanted, found = native(wanted_values.get(key)), native(got_values.get(key))
+        if identity({"": wanted}) != identity({"": found}):
+            lines.append(f"{key} is {found}, asked was {wanted}")
+    return lines
+
+
+def stop_orphans(run_dir: Path) -> int:
+    """Kill what a dead search left running in ``run_dir``; gives their number, and returns when they are gone."""
+    found = list(_processes_of(run_dir))
+    for process in found:
+        try:
+            os.kill(process, signal.SIGKILL)
+        except ProcessLookupError:
+            continue
+        while process in _processes_of(run_dir):
+            time.sleep(0.05)
+    return len(found)
+
+
+def _processes_of(run_dir: Path) -> Iterable[int]:
+    """Ids of the processes that have this run directory on their command line."""
+    # -ww: whole lines, whatever COLUMNS says.
+    listed = subprocess.run(
+        ["ps", "-A", "-ww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=False
+    ).stdout
+    wanted = str(run_dir.absolute())
+    for line in listed.splitlines():
+        identifier, _, rest = line.strip().partition(" ")
+        status, _, arguments = rest.strip().partition(" ")
+        mine = int(identifier) == os.getpid()
+        if wanted in arguments.split() and not mine and not status.startswith("Z"):
+            yield int(identifier)
+
+
+def _remove(run_dir: Path) -> None:
+    """Remove what an attempt without a checkpoint left, so that the next may use the name."""
+    if run_dir.exists():
+        target = run_dir.with_name(f"{run_dir.name}.failed-{sum(1 for _ in run_dir.parent.glob(f'{run_dir.name}.f*'))}")
+        run_dir.rename(target)
+
+
+def _last_line(file: Path) -> str:
+    lines = file.read_text(errors="replace").strip().splitlines() if file.is_file() else []
+    return lines[-1].strip() if lines else ""
