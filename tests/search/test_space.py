@@ -168,7 +168,8 @@ def test_size_and_points_of_a_finite_space():
     assert len({identity(p) for p in space.points()}) == 6
     continuous = Space((parameter(Choice(1, 2), 1, "ppo.a"), parameter(Uniform(0, 1), 0.5, "ppo.b")))
     assert continuous.size == float("inf")
-    assert [p["ppo.b"] for p in continuous.points(levels=3)] == [0.0, 0.5, 1.0] * 2
+    assert continuous.parameters[1].levels(3) == [0.0, 0.5, 1.0]
+    assert parameter(LogUniform(1e-4, 1e-2)).levels(3) == pytest.approx([1e-4, 1e-3, 1e-2])
 
 
 def test_identity_is_of_the_point_not_of_its_spelling():

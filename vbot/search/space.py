@@ -108,6 +108,14 @@ class Parameter:
             return -0.5 if below == 0 else float(below) if below < len(cells) else len(cells) + 0.5
         return len(cells) + 0.5
 
+    def levels(self, count: int | None = None) -> list[Any]:
+        """All values of a choice, or ``count`` values of a continuous range, equally far apart, its ends among them."""
+        if self.choices is not None:
+            return list(self.choices)
+        if count is None:
+            raise ValueError(f"{self.key} has no end of values; say how many")
+        return list(dict.fromkeys(self.value(unit) for unit in np.linspace(0.0, 1.0, count)))
+
     def holds(self, value: Any) -> bool:
         """Whether ``value`` is one that the search can sample."""
         return native(value) in self.range and (not self.integer or value == int(value))
@@ -226,10 +234,9 @@ class Space:
         """Number of points before constraints; infinite with a continuous parameter."""
         return math.prod(len(p.choices) if p.choices is not None else math.inf for p in self.parameters)
 
-    def points(self, levels: int | None = None) -> Iterator[Values]:
-        """Every point of a finite space; with ``levels``, that many values of each continuous parameter."""
-        axes = [p.choices if p.choices is not None else _levels(p, levels) for p in self.parameters]
-        for combination in itertools.product(*axes):
+    def points(self) -> Iterator[Values]:
+        """Every point of a finite space, those that a constraint drops among them."""
+        for combination in itertools.product(*(p.levels() for p in self.parameters)):
             yield dict(zip(self.keys, map(native, combination), strict=True))
 
     @cached_property
@@ -275,13 +282,6 @@ def native(value: Any) -> Any:
     if isinstance(value, (list, tuple)):
         return [native(v) for v in value]
     return value
-
-
-def _levels(parameter: Parameter, levels: int | None) -> list[Any]:
-    if levels is None:
-        raise ValueError(f"{parameter.key} has no end of values; say how many levels")
-    units = np.linspace(0, 1, levels) if levels > 1 else [0.5]
-    return list(dict.fromkeys(parameter.value(u) for u in units))
 
 
 def _is_number(value: Any) -> bool:
