@@ -16,6 +16,8 @@ given = dict(zip(sys.argv[1::2], sys.argv[2::2], strict=False))
 resumed = "--resume" in given
 directory = Path(given["--resume"] if resumed else given["--run-dir"])
 config = yaml.safe_load((directory / "config.yaml" if resumed else Path(given["--config"])).read_text())
+if resumed and (directory / "result.json").exists():
+    sys.exit("error: it has finished")
 behave = config["train"].get("behave", "ok")
 if not resumed:
     (directory / "checkpoints").mkdir(parents=True)

@@ -78,6 +78,17 @@ def test_a_run_that_left_no_checkpoint_starts_anew_and_what_it_left_is_kept(tmp_
     assert len(list(run.run_dir.parent.glob("000.failed-*"))) == 2
 
 
+def test_a_run_that_finished_while_nobody_looked_is_not_done_again(tmp_path):
+    run = job(tmp_path)
+    finish(start(run))
+    again = start(run)
+    assert finish(again) == Ending(State.COMPLETE)
+    assert len(again.evaluations()) == 4
+    assert (run.run_dir / "starts").read_text().split() == ["fresh"]
+    again.stop(Ending(State.STOPPED))  # there is nothing to stop
+    assert again.poll() == Ending(State.COMPLETE)
+
+
 def test_a_run_is_stopped_and_may_go_on(tmp_path):
     run = job(tmp_path, "hang")
     process = start(run)

@@ -38,6 +38,7 @@ class FakeRuns:
         self.clock, self.seconds, self.behave = clock, seconds, behave or (lambda *_: State.COMPLETE)
         self.jobs: list[Job] = []
         self.die_after: int | None = None
+        self.looks = 4  # at a run until it ends
 
     def __call__(self, job: Job) -> "FakeRun":
         self.jobs.append(job)
@@ -58,8 +59,8 @@ class FakeRun:
 
     def poll(self) -> Ending | None:
         if self.end is None:
-            self.runs.clock.now += self.runs.seconds / 4
-            self.evaluated += 1
+            self.runs.clock.now += self.runs.seconds / self.runs.looks
+            self.evaluated += 4 // self.runs.looks
             if self.evaluated == 4:
                 trial = int(self.job.run_dir.name[:3])
                 self.end = Ending(self.runs.behave(trial, self.job.config["train"]["seed"], self.attempt), "")
@@ -201,6 +202,16 @@ def test_the_worse_half_is_pruned_at_shared_steps_and_judged_by_them_alone(study
         at_100, at_200 = rate / 4, rate * 3 / 8  # the one evaluation, or the mean of two
         assert r.objective == pytest.approx(at_100) or r.objective == pytest.approx(at_200)
     assert all(r.state is State.COMPLETE for t in s._again() for r in s.runs.values() if r.trial == t)
+
+
+def test_whether_a_look_came_in_time_does_not_decide_what_is_pruned(study):
+    often, seldom = FakeRuns(Clock()), FakeRuns(Clock())
+    seldom.looks = 1  # the run has finished before the first look at it
+    a, b = study(often, "a", trials=12), study(seldom, "b", trials=12)
+    a.search()
+    b.search()
+    assert a.points == b.points
+    assert [(r.state, r.objective) for r in a.runs.values()] == [(r.state, r.objective) for r in b.runs.values()]
 
 
 def test_the_budget_counts_over_resumes_and_leaves_time_to_train_the_best_again(study):

@@ -17,7 +17,7 @@ from typing import Any
 
 from vbot.config import flatten
 from vbot.errors import UserError
-from vbot.run import CHECKPOINTS, EVALUATIONS, RESUME, Run, read_lines, write_atomically
+from vbot.run import CHECKPOINTS, CONFIG, EVALUATIONS, RESULT, RESUME, read_lines, write_atomically
 from vbot.search.space import identity, native
 from vbot.yaml_files import read_yaml, write_yaml
 
@@ -69,7 +69,8 @@ class Job:
 class Process:
     """A run under way.
 
-    It goes on from its checkpoint where there is one, and starts anew where the last attempt left none.
+    It goes on from its checkpoint where there is one, starts anew where the last attempt left none, and does nothing
+    where that one has finished.
 
     Args:
         job: the run.
@@ -81,7 +82,13 @@ class Process:
 
     def __init__(self, job: Job, command: Sequence[str] = TRAIN) -> None:
         self.job = job
+        self._checked = False
+        self._stopped: Ending | None = None
+        self._process: subprocess.Popen[bytes] | None = None
         stop_orphans(job.run_dir)
+        if _finished(job.run_dir):  # before the search that began it could take note of it
+            self.resumed = True
+            return
         self.resumed = (job.run_dir / CHECKPOINTS / RESUME).is_file()
         config_file = job.run_dir.with_suffix(".yaml")
         try:
@@ -104,16 +111,14 @@ class Process:
                 )
         except OSError as error:
             raise UserError(f"cannot start the run {job.run_dir}: {error.strerror or error}") from None
-        self._checked = False
-        self._stopped: Ending | None = None
 
     def poll(self) -> Ending | None:
         """How the run ended; None while it runs. A run whose configuration is not what was asked for is ended."""
-        if not self._checked and (self.job.run_dir / "config.yaml").is_file():
+        if not self._checked and (self.job.run_dir / CONFIG).is_file():
             self._checked = True
             if differences := drift(self.job.config, self.job.run_dir):
                 self.stop(Ending(State.CRASHED, f"configuration drift: {'; '.join(differences)}"))
-        code = self._process.poll()
+        code = self._process.poll() if self._process is not None else 0
         if code is None:
             return None
         if self._stopped is not None:
@@ -126,7 +131,7 @@ class Process:
 
     def stop(self, why: Ending) -> None:
         """End the run now, and have ``poll`` say ``why``. It saves itself first, if it does so in time."""
-        if self._process.poll() is None:
+        if self._process is not None and self._process.poll() is None:
             self._stopped = why
             self._process.send_signal(signal.SIGINT)
             try:
@@ -139,8 +144,7 @@ class Process:
 def ending(code: int, job: Job) -> Ending:
     """What an exit code says, together with the run directory."""
     if code == 0:
-        finished = (job.run_dir / "config.yaml").is_file() and Run.open(job.run_dir).result() is not None
-        if not finished:
+        if not _finished(job.run_dir):
             return Ending(State.CRASHED, "it ended without a result")
         if differences := drift(job.config, job.run_dir):
             return Ending(State.CRASHED, f"configuration drift: {'; '.join(differences)}")
@@ -157,7 +161,7 @@ def ending(code: int, job: Job) -> Ending:
 
 def drift(asked: Mapping[str, Any], run_dir: Path) -> list[str]:
     """Where the configuration that a run wrote down differs from the one that was asked for; a line for each key."""
-    got = read_yaml(run_dir / "config.yaml")
+    got = read_yaml(run_dir / CONFIG)
     got.pop("origin", None)
     wanted_values, got_values = flatten(dict(asked), "asked"), flatten(got, "got")
     lines = []
@@ -201,6 +205,10 @@ def _remove(run_dir: Path) -> None:
     if run_dir.exists():
         target = run_dir.with_name(f"{run_dir.name}.failed-{sum(1 for _ in run_dir.parent.glob(f'{run_dir.name}.f*'))}")
         run_dir.rename(target)
+
+
+def _finished(run_dir: Path) -> bool:
+    return (run_dir / CONFIG).is_file() and (run_dir / RESULT).is_file()
 
 
 def _last_line(file: Path) -> str:

@@ -153,6 +153,7 @@ class Study:
         except BaseException:
             for process in self._running.values():
                 process.stop(Ending(State.STOPPED, "interrupted"))
+            self._note("tick")
             raise
         if not self.finished:
             self._note("finished", best=self.ranked()[0][0] if self.ranked() else None)
@@ -177,15 +178,17 @@ class Study:
     def _watch(self, name: str) -> None:
         process, run = self._running[name], self.runs[name]
         end = process.poll()
-        if end is None:
-            if (why := self._pruned(run, process.evaluations())) is not None:
-                process.stop(Ending(State.PRUNED, why))
-                end = process.poll()
-            if end is None:
-                return
         evaluations = process.evaluations()
-        if end.state is State.PRUNED:  # only what was looked at: how far it got meanwhile is chance
-            evaluations = self._until(evaluations, float(end.reason.split()[-1]))
+        # Also of one that has just finished: whether a look came in time must not decide.
+        if end is None or end.state is State.COMPLETE:
+            if (step := self._pruned_at(run, evaluations)) is not None:
+                why = Ending(State.PRUNED, f"in the lower half at {step:,.0f} steps")
+                process.stop(why)
+                end = why
+                # Judged by what all others were judged by there: how far it got meanwhile is chance.
+                evaluations = self._until(process.evaluations(), step)
+            elif end is None:
+                return
         objective = self.objective.sustained(evaluations) if end.state in _JUDGED else None
         del self._running[name]
         self._note(
@@ -254,14 +257,17 @@ class Study:
 
     # Pruning: successive halving at steps that all runs share.
 
-    def _pruned(self, run: RunRecord, evaluations: list[dict[str, Any]]) -> str | None:
-        """Why a run is not worth going on with; None if it is. The defaults are what all else is measured by."""
+    def _pruned_at(self, run: RunRecord, evaluations: list[dict[str, Any]]) -> float | None:
+        """The step at which a run was too bad to go on; None if it never was.
+
+        Trial 0 is never pruned, it is what all else is measured by, nor are the best when they are trained again.
+        """
         if not self.plan.prune or run.trial == 0 or run.seed != self.plan.seed:
             return None
         for share in _RUNGS:
             mine, others = self._at(share, evaluations), sorted(self._rungs[share].values())
             if mine is not None and len(others) >= _PRUNE_AFTER and mine < others[len(others) // 2]:
-                return f"in the lower half of {len(others) + 1} runs at step {self._rung_step(share):.0f}"
+                return self._rung_step(share)
         return None
 
     def _rung_step(self, share: float) -> float:
