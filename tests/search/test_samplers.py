@@ -212,9 +212,9 @@ def best_of(name: str, trials: int, seed: int) -> float:
     return best
 
 
-@pytest.mark.parametrize(("name", "share"), [("perturb", 0.5), ("gp", 0.2)])
+@pytest.mark.parametrize(("name", "share"), [("perturb", 0.75), ("gp", 0.2)])
 def test_what_learns_comes_nearer_than_what_does_not(name, share):
-    seeds = range(5)
+    seeds = range(10)
     assert np.mean([best_of(name, 24, s) for s in seeds]) < share * np.mean([best_of("random", 24, s) for s in seeds])
 
 
