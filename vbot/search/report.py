@@ -1,0 +1,188 @@
+"""What comes out of a study: ``report.md``, ``best.yaml`` and the HParams of TensorBoard."""
+
+from typing import Any
+
+from vbot.config import build
+from vbot.episodes import wilson_interval
+from vbot.errors import UserError
+from vbot.run import METRICS, Run, read_lines, write_atomically
+from vbot.search.executor import State
+from vbot.search.importance import LEAST_TRIALS, importance
+from vbot.search.objective import published_score
+from vbot.search.space import Parameter
+from vbot.search.study import RunRecord, Study
+from vbot.terminal import duration
+from vbot.yaml_files import write_yaml
+
+BEST, REPORT, HPARAMS = "best.yaml", "report.md", "tensorboard"
+
+
+def write_results(study: Study) -> None:
+    """Write everything that a study comes to, as far as it has come."""
+    ranked = study.ranked()
+    try:
+        if ranked:
+            write_atomically(study.directory / BEST, write_yaml(best_settings(study, ranked[0][0])).encode())
+        write_atomically(study.directory / REPORT, report(study).encode())
+    except OSError as error:
+        raise UserError(f"cannot write the report into {study.directory}: {error.strerror}") from None
+    _write_hparams(study)
+
+
+def best_settings(study: Study, trial: int) -> dict[str, Any]:
+    """Environment, PPO and reward of a trial: what ``vbot.train --config`` takes."""
+    values = {**study.plan.config, **study.space.fixed, **study.points[trial]}
+    config = build(values, dict.fromkeys(values, f"trial {trial}")).to_dict()
+    config["reward"]["name"] += f"-{study.directory.name}"
+    return {name: config[name] for name in ("env", "ppo", "reward")}
+
+
+def report(study: Study) -> str:
+    """The report, as Markdown."""
+    lines = [f"# Search {study.directory.name}", ""]
+    trials = [r for r in study.runs.values() if r.seed == study.plan.seed]
+    lines += [
+        f"{len(trials)} trials of {study.plan.config['train.steps']:,} control steps, sampler {study.plan.sampler}, "
+        f"seed {study.plan.seed}, {len(study.space)} parameters, {duration(study.elapsed_s)} of search.",
+        *(f"\n{notice}." for notice in study.space.notices()),
+        *_winner(study),
+        *_table(study, trials),
+        *_importance(study),
+        *_failures(study),
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def _winner(study: Study) -> list[str]:
+    ranked = study.ranked()
+    if not ranked:
+        return ["", "No trial has finished: there is no best configuration."]
+    trial, runs = ranked[0]
+    lines = [
+        "",
+        "## Best configuration",
+        "",
+        f"Trial {trial}" + (", the registered defaults" if trial == 0 else "") + ".",
+    ]
+    if len(runs) > 1:
+        lines += [
+            "",
+            "| trial | runs | objective, mean | of each seed | success on fresh episodes, all seeds |",
+            "|---" * 5 + "|",
+        ]
+        lines += [_again_row(study, t, r) for t, r in ranked]
+        first = next(r for r in runs if r.seed == study.plan.seed)
+        others = [r.objective or 0.0 for r in runs if r.seed != study.plan.seed]
+        gap = (first.objective or 0.0) - sum(others) / len(others)
+        lines += [
+            "",
+            f"The estimate from one seed, {first.objective:.3f}, was {abs(gap):.3f} too "
+            f"{'high' if gap > 0 else 'low'} against the mean of the {len(others)} other seeds: a trial that is chosen "
+            "for being the best was partly lucky.",
+        ]
+    else:
+        lines += ["", "It was trained with one seed only: how much of it is luck is not known."]
+    lines += ["", "| parameter | best | default |", "|---|---|---|"]
+    lines += [f"| {p.key} | {study.points[trial][p.key]} | {p.default} |" for p in study.space.parameters]
+    plugins = "".join(f" --plugin {plugin}" for plugin in study.plan.plugins)
+    steps = study.plan.config["train.steps"]
+    lines += ["", f"    python -m vbot.train --config {study.directory / BEST} --steps {steps}{plugins}"]
+    return lines
+
+
+def _again_row(study: Study, trial: int, runs: list[RunRecord]) -> str:
+    objectives = [r.objective or 0.0 for r in runs]
+    results = [_result(study, r) for r in runs]
+    interval = "-"
+    if all(results):
+        episodes = sum(r["episodes"] for r in results)
+        successes = round(sum(r["success_rate"] * r["episodes"] for r in results))
+        low, high = wilson_interval(successes, episodes)
+        interval = f"{100 * successes / episodes:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
+    each = ", ".join(f"{value:.3f}" for value in objectives)
+    return f"| {trial} | {len(runs)} | {sum(objectives) / len(objectives):.3f} | {each} | {interval} |"
+
+
+def _result(study: Study, run: RunRecord) -> dict[str, Any]:
+    """The evaluation that ended a run, on episodes that nothing in it had seen; empty where there is none."""
+    try:
+        return (Run.open(study.directory / "trials" / run.name).result() or {}).get("best", {})
+    except UserError:
+        return {}
+
+
+def _table(study: Study, trials: list[RunRecord]) -> list[str]:
+    heads = [p.short for p in study.space.parameters]
+    lines = [
+        "",
+        "## Trials",
+        "",
+        f"| trial | state | objective | published score | {' | '.join(heads)} |",
+        "|---" * (4 + len(heads)) + "|",
+    ]
+    for run in sorted(trials, key=lambda r: (-(r.objective if r.objective is not None else -1e9), r.trial)):
+        objective = f"{run.objective:.3f}" if run.objective is not None else "-"
+        values = " | ".join(_cell(p, study.points[run.trial]) for p in study.space.parameters)
+        lines.append(
+            f"| {run.trial} | {run.state or 'not finished'} | {objective} | {_published(study, run)} | {values} |"
+        )
+    return [
+        *lines,
+        "",
+        "The published score contains the reward that is searched over and so does not compare trials; it decided "
+        "nothing here.",
+    ]
+
+
+def _published(study: Study, run: RunRecord) -> str:
+    """The published composite score at the end of a run, a dash where anything of it is missing."""
+    rows = read_lines(study.directory / "trials" / run.name / METRICS)
+    last: dict[str, Any] = next((row for row in reversed(rows) if "return_mean" in row), {})
+    limit_s = study.objective.limit_s
+    score = published_score({**last, **run.metrics}, limit_s) if run.objective is not None else None
+    return f"{score:.3f}" if score is not None else "-"
+
+
+def _cell(parameter: Parameter, point: dict[str, Any]) -> str:
+    value = point[parameter.key]
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _importance(study: Study) -> list[str]:
+    lines = ["", "## What mattered", ""]
+    # Trials that were pruned are judged earlier than the others, and would tell of their state.
+    complete = [study.sampler.trials[r.trial] for r in study.runs.values() if _complete(study, r)]
+    found = importance(study.space, complete, study.plan.seed)
+    if found is None:
+        return [*lines, f"Not enough trials: {len(complete)} finished, {LEAST_TRIALS} are the least to tell anything."]
+    told = [f for f in found if f.told]
+    if not told:
+        return [*lines, f"Nothing stands out from chance in {len(complete)} finished trials."]
+    lines += ["| parameter | share of the variance of ranks | rank correlation | p |", "|---|---|---|---|"]
+    for f in told:
+        correlation = "-" if f.correlation is None else f"{f.correlation:+.2f}"
+        lines.append(f"| {f.key} | {f.share:.2f} | {correlation} | {f.p:.3f} |")
+    return [*lines, "", f"The other {len(found) - len(told)} do not stand out from chance."]
+
+
+def _complete(study: Study, run: RunRecord) -> bool:
+    return run.seed == study.plan.seed and run.state is State.COMPLETE
+
+
+def _failures(study: Study) -> list[str]:
+    failed = [r for r in study.runs.values() if r.state not in (State.COMPLETE, State.PRUNED)]
+    if not failed:
+        return []
+    return ["", "## What failed", "", *(f"- {r.name}: {r.state or 'not finished'}. {r.reason}" for r in failed)]
+
+
+def _write_hparams(study: Study) -> None:
+    """The parallel-coordinates view of TensorBoard: a run for each trial."""
+    from torch.utils.tensorboard import SummaryWriter
+
+    for run in study.runs.values():
+        if run.objective is None or (study.directory / HPARAMS / run.name).exists():
+            continue
+        point = {key: str(v) if isinstance(v, list) else v for key, v in study.points[run.trial].items()}
+        with SummaryWriter(str(study.directory / HPARAMS)) as writer:
+            writer.add_hparams({**point, "seed": run.seed}, {"objective": run.objective}, run_name=run.name)
