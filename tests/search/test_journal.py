@@ -143,3 +143,20 @@ def test_two_searches_cannot_share_a_directory_and_a_killed_one_leaves_no_lock(t
         pass
     with locked(tmp_path):  # and one that ended leaves none either
         pass
+
+
+def test_a_full_disk_ends_the_search_and_leaves_a_whole_journal(tmp_path):
+    resource = pytest.importorskip("resource")
+    journal = Journal(tmp_path)
+    journal.append("study")
+    before = journal.file.read_bytes()
+    limits = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (len(before) + 10, limits[1]))  # room for a part of the line
+    try:
+        with pytest.raises(UserError, match="cannot write"):
+            journal.append("trial", text="x" * 100)
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, limits)
+    assert journal.file.read_bytes() == before
+    again = Journal(tmp_path)
+    assert (len(again.events), again.notice) == (1, None)

@@ -5,11 +5,11 @@ CRC-32 of the rest. A line is on the disk before the study acts on it, so a kill
 study knows is what its journal says; ``state.yaml`` beside it is a copy for people.
 """
 
+import contextlib
 import json
 import os
 import zlib
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
 from pathlib import Path
 from typing import IO, Any
 
@@ -58,11 +58,13 @@ class Journal:
             raise ValueError(f"{clash[0]!r} is a name of the journal's own")
         row = {"n": len(self.events), "event": event, **content}
         line = json.dumps({**row, "sum": checksum(row)}, allow_nan=False).encode() + b"\n"
+        end = self._stream.tell()
         try:
             self._stream.write(line)
             self._stream.flush()
             os.fsync(self._stream.fileno())
         except OSError as error:
+            self._take_back(end)
             raise UserError(f"cannot write {self.file}: {error.strerror}") from None
         # As it will be read: tuples are lists by now.
         self.events.append(_parsed(line.rstrip(b"\n"), len(self.events)) or row)
@@ -70,6 +72,13 @@ class Journal:
 
     def close(self) -> None:
         self._stream.close()
+
+    def _take_back(self, end: int) -> None:
+        """Drop what a failed write left beyond ``end``, and write no more: a torn line may only be the last."""
+        with contextlib.suppress(OSError):
+            os.ftruncate(self._stream.fileno(), end)
+        with contextlib.suppress(OSError):  # it would flush the rest of the line
+            self._stream.close()
 
     def _open(self) -> IO[bytes]:
         fresh = not self.file.exists()
@@ -113,7 +122,7 @@ def write_snapshot(directory: Path, content: Mapping[str, Any]) -> None:
         raise UserError(f"cannot write {directory / SNAPSHOT}: {error.strerror}") from None
 
 
-@contextmanager
+@contextlib.contextmanager
 def locked(directory: Path) -> Iterator[None]:
     """Hold the directory of a study, alone. The lock ends with the process, however that ends.
 
