@@ -13,11 +13,19 @@ from vbot.settings import resolve
 from vbot.yaml_files import read_yaml
 
 FAKE = (sys.executable, str(Path(__file__).parent / "fake_train.py"))
+BY_RATE = (sys.executable, str(Path(__file__).parent / "slow_train.py"))
 
 
 @pytest.fixture
 def fake(monkeypatch):
     monkeypatch.setattr(Process.__init__, "__defaults__", (FAKE,))
+
+
+@pytest.fixture
+def by_rate(monkeypatch):
+    """Trainings whose success depends on the learning rate: 73 % at the default of 2e-3, 100 % at 3e-4."""
+    monkeypatch.setattr(Process.__init__, "__defaults__", (BY_RATE,))
+    monkeypatch.setenv("SLOW_TRAIN_S", "0")
 
 
 def search(directory: Path, *more: str) -> None:
@@ -35,6 +43,9 @@ def search(directory: Path, *more: str) -> None:
         (["--sampler", "gb"], "did you mean 'gp'"),
         (["--only", "no_such_*"], "no searched parameter is called so"),
         (["--space", "quick-pp"], "did you mean 'quick-ppo'"),
+        (["--stage", "section001-near,section001-fat"], "did you mean 'section001-far'"),
+        (["--stage", "section001-near,section001-near"], "section001-near is there twice"),
+        (["--stage", "section001-near", "--task", "section001"], "leave --task out"),
         (["--objective", "return"], "is no metric of the task"),
         (["--set", "ppo.rollouts=0"], "ppo.rollouts must be at least 1"),
     ],
@@ -51,9 +62,9 @@ def test_a_whole_search(tmp_path, fake):
     state = read_yaml(directory / "state.yaml")
     assert (state["status"], len(state["trials"])) == ("finished", 6)  # two trials, both with two more seeds
     report = (directory / "report.md").read_text()
-    for part in ("## Best configuration", "## Trials", "Not enough trials: 2 finished", "40.0 % [34.6, 45.6]"):
+    for part in ("## Best configuration", "## Trials", "Not enough trials: 2 finished", "40.0 % [33.5, 46.9]"):
         assert part in report
-    # 3 x 40 of 100 episodes: Wilson's interval of 120 of 300, calculated elsewhere.
+    # The other two seeds succeed in 40 of 100 episodes each: Wilson's interval of 80 of 200, calculated elsewhere.
     assert f"python -m vbot.train --config {directory / 'best.yaml'} --steps 400" in report
     best = resolve(config_file=directory / "best.yaml").config
     winner = next(t for t in state["trials"] if t["id"] == state["best"])
@@ -107,3 +118,32 @@ def test_a_space_of_ones_own_is_kept_with_the_search(tmp_path, fake):
     (directory / "space.yaml").write_text(file.read_text().replace("-100", "-50"))
     with pytest.raises(UserError, match="is no longer what it was when the search began"):
         main(["--resume", str(directory)])
+
+
+def test_stage_after_stage_from_the_best_of_the_last(tmp_path, by_rate):
+    directory = tmp_path / "study"
+    search(directory, "--trials", "3", "--stage", "section001-near,section001-far", "--seed", "1")
+    near, far = (read_yaml(directory / name / "state.yaml") for name in ("1-section001-near", "2-section001-far"))
+    assert (near["status"], far["status"]) == ("finished", "finished")
+    tasks = [read_yaml(directory / d / "config.yaml")["env"]["task"] for d in ("1-section001-near", "2-section001-far")]
+    assert tasks == ["section001-near", "section001-far"]
+    best = next(t["parameters"] for t in near["trials"] if t["id"] == near["best"])
+    assert near["best"] != 0
+    assert [t["parameters"] for t in far["trials"][:2]] == [near["trials"][0]["parameters"], best]
+    assert "| 2-section001-far |" in (directory / "report.md").read_text()
+    assert (directory / "best.yaml").read_text() == (directory / "2-section001-far" / "best.yaml").read_text()
+    with pytest.raises(UserError, match="has finished"):
+        main(["--resume", str(directory)])
+
+
+def test_the_report_says_whether_the_defaults_are_beaten(tmp_path, by_rate):
+    directory = tmp_path / "study"
+    search(directory, "--trials", "4", "--seed", "1")
+    state = read_yaml(directory / "state.yaml")
+    assert state["best"] != 0
+    report = (directory / "report.md").read_text()
+    assert "It beats the defaults: the intervals" in report
+    # Seeds 2 and 3 of the defaults: 1 - 0.2663 - 0.02 and - 0.03 of 1000 episodes each, 1416 successes of 2000.
+    assert "| 0 (defaults) |" in report
+    assert "70.8 % [68.8, 72.8]" in report
+    assert "ppo.learning_rate: the default 0.002 is not in its range" in report

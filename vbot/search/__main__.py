@@ -2,6 +2,8 @@
 
 import shutil
 import time
+from argparse import Namespace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +14,17 @@ from vbot.rewards.plugins import load_plugins
 from vbot.run import write_atomically
 from vbot.search.journal import JOURNAL, Journal, locked
 from vbot.search.objective import Objective
+from vbot.search.report import BEST, REPORT, write_results
 from vbot.search.samplers import SAMPLERS, make_sampler
 from vbot.search.sources import presets, search_space
+from vbot.search.space import Values
 from vbot.search.study import Plan, Study
 from vbot.settings import resolve
 from vbot.sim import available_cores
-from vbot.terminal import duration
-from vbot.yaml_files import write_yaml
+from vbot.terminal import LiveLine, duration
+from vbot.yaml_files import read_yaml, write_yaml
 
-CONFIG, SPACE, PLUGINS = "config.yaml", "space.yaml", "plugins"
+CONFIG, SPACE, PLUGINS, STAGES = "config.yaml", "space.yaml", "plugins", "stages.yaml"
 _EVALUATIONS = 8
 """Of a trial; the steps of all trials are the same, so that they compare."""
 
@@ -38,7 +42,8 @@ def _parser() -> Parser:
     parser.add_argument("--seed", type=int, metavar="S")
     parser.add_argument("--no-prune", action="store_true", help="train every trial to its end")
     parser.add_argument("--jobs", type=int, metavar="N", help="trials side by side, sharing the cores (default 1)")
-    parser.add_argument("--task")
+    parser.add_argument("--task", metavar="NAME", help="section001 (default), section001-near, -mid, -far, -contest")
+    parser.add_argument("--stage", metavar="TASKS", help="task,task,...: a search for each, from the best of the last")
     parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of settings")
     parser.add_argument("--set", action="append", dest="assignments", metavar="KEY=VALUE")
     parser.add_argument("--plugin", action="append", metavar="FILE", help="a file with reward terms")
@@ -54,13 +59,66 @@ def main(arguments: list[str] | None = None) -> None:
     if given.resume is not None:
         _refuse_beside_resume(given)
         directory = given.resume
-        if not (directory / CONFIG).is_file():
+        if not (directory / CONFIG).is_file() and not (directory / STAGES).is_file():
             raise UserError(f"{directory} holds no search: it has no {CONFIG}")
+    elif given.stage is not None:
+        directory = _create_stages(given)
     else:
         directory = _create(given)
+    if (directory / STAGES).is_file():
+        _search_stages(directory, quiet=given.quiet)
+        return
     with locked(directory):
         study = _open(directory, quiet=given.quiet)
-        _search(study, quiet=given.quiet)
+        if study.finished:
+            write_results(study)  # a kill may have come before it
+            raise UserError(f"{directory} has finished; its report is in {directory / REPORT}")
+        _search(study, directory, quiet=given.quiet)
+
+
+def _create_stages(given: Any) -> Path:
+    """Make the studies of all stages, each with its share of the budget; gives the directory that holds them."""
+    if given.task is not None:
+        raise UserError("--stage says the tasks; leave --task out")
+    tasks = [task.strip() for task in given.stage.split(",")]
+    if clash := next((task for i, task in enumerate(tasks) if task in tasks[:i]), None):
+        raise UserError(f"--stage: {clash} is there twice")
+    for task in tasks:
+        load_task(task)
+    directory: Path = given.out or Path("runs") / f"search-stages-{time.strftime('%Y%m%d-%H%M%S')}"
+    if (directory / STAGES).exists():
+        raise UserError(f"{directory} already holds a search; go on with --resume {directory}, or give another --out")
+    if directory.is_dir() and any(directory.iterdir()):
+        raise UserError(f"{directory} is not empty; give another --out")
+    share = given.budget_hours / len(tasks) if given.budget_hours is not None else None
+    names = [f"{number}-{task}" for number, task in enumerate(tasks, 1)]
+    for name, task in zip(names, tasks, strict=True):
+        _create(Namespace(**{**vars(given), "task": task, "out": directory / name, "budget_hours": share}))
+    write_atomically(directory / STAGES, write_yaml({"stages": names}).encode())
+    return directory
+
+
+def _search_stages(directory: Path, *, quiet: bool) -> None:
+    """Search stage after stage; the best of each is tried early in the next, right after the defaults."""
+    with locked(directory):
+        names = read_yaml(directory / STAGES)["stages"]
+        best: Values = {}
+        rows = []
+        for name in names:
+            with locked(directory / name):
+                study = _open(directory / name, quiet=quiet, prior=best)
+                if not study.finished:
+                    _search(study, directory, quiet=quiet)
+                elif name == names[-1]:
+                    raise UserError(f"{directory} has finished; its report is in {directory / REPORT}")
+                ranked = study.ranked()
+                best = study.points[ranked[0][0]] if ranked else {}
+                trial = f"{ranked[0][0]} | {ranked[0][1][0].objective:.3f}" if ranked else "- | -"
+                rows.append(f"| {name} | {trial} | [{REPORT}]({name}/{REPORT}) |")
+                lines = ["# Search in stages", "", "| stage | best trial | its objective | report |", "|---" * 4 + "|"]
+                write_atomically(directory / REPORT, "\n".join([*lines, *rows, ""]).encode())
+                if ranked:
+                    write_atomically(directory / BEST, (directory / name / BEST).read_bytes())
 
 
 def _create(given: Any) -> Path:
@@ -121,8 +179,8 @@ def _create(given: Any) -> Path:
     return directory
 
 
-def _open(directory: Path, *, quiet: bool) -> Study:
-    """The study of a directory, as its journal says."""
+def _open(directory: Path, *, quiet: bool, prior: Values | None = None) -> Study:
+    """The study of a directory, as its journal says; ``prior`` is a point to try early."""
     plugins = sorted((directory / PLUGINS).glob("*.py"))
     load_plugins(plugins)
     settings = resolve(config_file=directory / CONFIG)
@@ -138,6 +196,8 @@ def _open(directory: Path, *, quiet: bool) -> Study:
         raise UserError(
             f"{directory}: the search space is no longer what it was when the search began; start a new one"
         )
+    space = replace(space, prior={**space.prior, **(prior or {})})
+    line = LiveLine(quiet=quiet)
     config = settings.config
     plan = Plan(
         config.flat(),
@@ -156,15 +216,13 @@ def _open(directory: Path, *, quiet: bool) -> Study:
         space,
         make_sampler(plan.sampler, space, plan.seed),
         Objective.parse(first["objective"], load_task(config.env.task).episode_limit_s),
-        say=(lambda line: None) if quiet else (lambda line: print(line, flush=True)),
+        say=line.say,
+        show=line.show,
     )
 
 
-def _search(study: Study, *, quiet: bool) -> None:
-    from vbot.search.report import write_results
-
-    if study.finished:
-        raise UserError(f"{study.directory} has finished; its report is in {study.directory / 'report.md'}")
+def _search(study: Study, whole: Path, *, quiet: bool) -> None:
+    """Search to the end, or to Ctrl-C; ``whole`` is the directory that goes on."""
     if not quiet:
         plan = study.plan
         limit = f", {duration(plan.budget_s)} at most" if plan.budget_s is not None else ""
@@ -175,12 +233,12 @@ def _search(study: Study, *, quiet: bool) -> None:
         study.search()
     except KeyboardInterrupt:
         if not quiet:
-            print(f"stopped; go on with: python -m vbot.search --resume {study.directory}")
+            print(f"stopped; go on with: python -m vbot.search --resume {whole}")
         raise
     finally:
         write_results(study)
     if not quiet:
-        print(f"report: {study.directory / 'report.md'}")
+        print(f"report: {study.directory / REPORT}")
 
 
 def _description(space: Any) -> list[str]:

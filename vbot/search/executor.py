@@ -4,12 +4,13 @@ A search may be killed between any two lines. What it leaves running is found ag
 command line and stopped before the same run is taken up, from its checkpoint: no run is ever trained twice at once.
 """
 
+import contextlib
 import os
 import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
@@ -23,7 +24,7 @@ from vbot.yaml_files import read_yaml, write_yaml
 
 TRAIN = (sys.executable, "-m", "vbot.train")
 
-_GRACE_S = 20.0
+GRACE_S = 20.0
 """For a training to save itself after Ctrl-C, before it is killed."""
 
 
@@ -129,13 +130,18 @@ class Process:
         """The evaluations so far, in the order of their steps."""
         return read_lines(self.job.run_dir / EVALUATIONS)
 
-    def stop(self, why: Ending) -> None:
-        """End the run now, and have ``poll`` say ``why``. It saves itself first, if it does so in time."""
+    def ask_to_stop(self, why: Ending) -> None:
+        """Have the run save itself and end, and ``poll`` say ``why``."""
         if self._process is not None and self._process.poll() is None:
             self._stopped = why
             self._process.send_signal(signal.SIGINT)
+
+    def stop(self, why: Ending, within_s: float = GRACE_S) -> None:
+        """The same, and return when it has ended; what takes longer than ``within_s`` is killed."""
+        self.ask_to_stop(why)
+        if self._process is not None:
             try:
-                self._process.wait(_GRACE_S)
+                self._process.wait(within_s)
             except subprocess.TimeoutExpired:
                 self._process.kill()
                 self._process.wait()
@@ -174,30 +180,35 @@ def drift(asked: Mapping[str, Any], run_dir: Path) -> list[str]:
 
 def stop_orphans(run_dir: Path) -> int:
     """Kill what a dead search left running in ``run_dir``; gives their number, and returns when they are gone."""
-    found = list(_processes_of(run_dir))
+    found = _processes_of(run_dir)
     for process in found:
-        try:
+        with contextlib.suppress(ProcessLookupError):
             os.kill(process, signal.SIGKILL)
-        except ProcessLookupError:
-            continue
-        while process in _processes_of(run_dir):
-            time.sleep(0.05)
+    while set(found) & set(_processes_of(run_dir)):
+        time.sleep(0.05)
     return len(found)
 
 
-def _processes_of(run_dir: Path) -> Iterable[int]:
-    """Ids of the processes that have this run directory on their command line."""
-    # -ww: whole lines, whatever COLUMNS says.
-    listed = subprocess.run(
-        ["ps", "-A", "-ww", "-o", "pid=,stat=,args="], capture_output=True, text=True, check=False
-    ).stdout
+def _processes_of(run_dir: Path) -> list[int]:
+    """Ids of the processes that have this run directory on their command line; a zombie has none."""
     wanted = str(run_dir.absolute())
-    for line in listed.splitlines():
-        identifier, _, rest = line.strip().partition(" ")
-        status, _, arguments = rest.strip().partition(" ")
-        mine = int(identifier) == os.getpid()
-        if wanted in arguments.split() and not mine and not status.startswith("Z"):
-            yield int(identifier)
+    return [number for number, arguments in _command_lines() if wanted in arguments and number != os.getpid()]
+
+
+def _command_lines() -> Iterator[tuple[int, list[str]]]:
+    """Id and arguments of every process there is."""
+    if Path("/proc/self/cmdline").exists():
+        for entry in Path("/proc").iterdir():
+            if entry.name.isdigit():
+                with contextlib.suppress(OSError):  # it has just ended
+                    content = (entry / "cmdline").read_bytes()
+                    yield int(entry.name), [os.fsdecode(part) for part in content.split(b"\0")]
+        return
+    # -ww: whole lines, whatever COLUMNS says. A space in the path of a run hides it here, and nowhere else.
+    listed = subprocess.run(["ps", "-A", "-ww", "-o", "pid=,args="], capture_output=True, text=True, check=False)
+    for row in listed.stdout.splitlines():
+        number, _, arguments = row.strip().partition(" ")
+        yield int(number), arguments.split()
 
 
 def _remove(run_dir: Path) -> None:

@@ -16,6 +16,9 @@ METRICS = ("success_rate", "reached_rate", "fall_rate", "timeout_rate", "time_to
            "mean_speed_mps", "contest_score")  # fmt: skip
 """Metrics of the task, as an evaluation reports them."""
 
+NOISE = 0.05
+"""Of a rate: what may lie between equal policies, each looked at in 256 episodes (a standard error is 0.03)."""
+
 
 @dataclass(frozen=True)
 class Objective:
@@ -48,6 +51,12 @@ class Objective:
         if set(weights) == {"success_rate"}:
             weights["time_to_target_s"] = -TIE * weights["success_rate"] / limit_s
         return cls(weights, limit_s)
+
+    @property
+    def noise(self) -> float:
+        """The difference below which one evaluation is not worse than another."""
+        whole = {"time_to_target_s": self.limit_s, "contest_score": 20.0}
+        return NOISE * sum(abs(weight) * whole.get(name, 1.0) for name, weight in self.weights.items())
 
     def of(self, evaluation: Mapping[str, Any]) -> float:
         """The value of one evaluation.

@@ -58,17 +58,12 @@ def _winner(study: Study) -> list[str]:
     if not ranked:
         return ["", "No trial has finished: there is no best configuration."]
     trial, runs = ranked[0]
-    lines = [
-        "",
-        "## Best configuration",
-        "",
-        f"Trial {trial}" + (", the registered defaults" if trial == 0 else "") + ".",
-    ]
+    lines = ["", "## Best configuration", "", f"Trial {trial}{', the defaults' if trial == 0 else ''}."]
     if len(runs) > 1:
+        lines += [" ".join(_verdict(study, ranked)), ""]
         lines += [
-            "",
-            "| trial | runs | objective, mean | of each seed | success on fresh episodes, all seeds |",
-            "|---" * 5 + "|",
+            "| trial | objective, mean | of each seed | success on fresh episodes, seeds of their own |",
+            "|---" * 4 + "|",
         ]
         lines += [_again_row(study, t, r) for t, r in ranked]
         first = next(r for r in runs if r.seed == study.plan.seed)
@@ -76,9 +71,9 @@ def _winner(study: Study) -> list[str]:
         gap = (first.objective or 0.0) - sum(others) / len(others)
         lines += [
             "",
-            f"The estimate from one seed, {first.objective:.3f}, was {abs(gap):.3f} too "
-            f"{'high' if gap > 0 else 'low'} against the mean of the {len(others)} other seeds: a trial that is chosen "
-            "for being the best was partly lucky.",
+            f"The first estimate of the best, from one seed, was {first.objective:.3f}: {abs(gap):.3f} too "
+            f"{'high' if gap > 0 else 'low'}, against the mean of its {len(others)} other seeds. What is chosen for "
+            "being the best of many was partly lucky.",
         ]
     else:
         lines += ["", "It was trained with one seed only: how much of it is luck is not known."]
@@ -90,17 +85,53 @@ def _winner(study: Study) -> list[str]:
     return lines
 
 
+def _verdict(study: Study, ranked: list[tuple[int, list[RunRecord]]]) -> list[str]:
+    """Whether the best is better than the defaults, by the fresh episodes of seeds that chose neither."""
+    trial, runs = ranked[0]
+    if trial == 0:
+        return ["Nothing that was tried beat them."]
+    best, defaults = _fresh(study, runs), _fresh(study, dict(ranked).get(0, []))
+    if best is None or defaults is None:
+        return ["The defaults were not trained again: whether it beats them is not known."]
+    if best[1] > defaults[2]:
+        told = "It beats the defaults: the intervals"
+    elif best[2] < defaults[1]:
+        told = (
+            "Its objective is the best, but fewer of its fresh episodes succeed than with the defaults: the intervals"
+        )
+    else:
+        return [
+            f"Whether it beats the defaults cannot be told: {_interval(best)} against {_interval(defaults)} overlap."
+        ]
+    return [f"{told} {_interval(best)} and {_interval(defaults)} do not overlap.", *_WARNING]
+
+
+_WARNING = ("They are of episodes; how much seeds differ, their objectives in the table show.",)
+
+
 def _again_row(study: Study, trial: int, runs: list[RunRecord]) -> str:
     objectives = [r.objective or 0.0 for r in runs]
-    results = [_result(study, r) for r in runs]
-    interval = "-"
-    if all(results):
-        episodes = sum(r["episodes"] for r in results)
-        successes = round(sum(r["success_rate"] * r["episodes"] for r in results))
-        low, high = wilson_interval(successes, episodes)
-        interval = f"{100 * successes / episodes:.1f} % [{100 * low:.1f}, {100 * high:.1f}]"
     each = ", ".join(f"{value:.3f}" for value in objectives)
-    return f"| {trial} | {len(runs)} | {sum(objectives) / len(objectives):.3f} | {each} | {interval} |"
+    name = f"{trial} (defaults)" if trial == 0 else str(trial)
+    return f"| {name} | {sum(objectives) / len(objectives):.3f} | {each} | {_interval(_fresh(study, runs))} |"
+
+
+def _fresh(study: Study, runs: list[RunRecord]) -> tuple[float, float, float] | None:
+    """Success rate and its Wilson interval over the last evaluations of all runs but the first; None without any.
+
+    The first run decided what was trained again, so its success is that of a chosen one.
+    """
+    results = [_result(study, r) for r in runs if r.seed != study.plan.seed]
+    if not results or not all(results):
+        return None
+    episodes = sum(r["episodes"] for r in results)
+    successes = round(sum(r["success_rate"] * r["episodes"] for r in results))
+    low, high = wilson_interval(successes, episodes)
+    return successes / episodes, low, high
+
+
+def _interval(rate: tuple[float, float, float] | None) -> str:
+    return "-" if rate is None else f"{100 * rate[0]:.1f} % [{100 * rate[1]:.1f}, {100 * rate[2]:.1f}]"
 
 
 def _result(study: Study, run: RunRecord) -> dict[str, Any]:

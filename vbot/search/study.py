@@ -12,23 +12,24 @@ from typing import Any, Protocol
 
 from vbot.config import build
 from vbot.errors import UserError
-from vbot.search.executor import Ending, Job, Process, State
+from vbot.interrupt import catch_interrupt
+from vbot.run import EVALUATIONS, read_lines
+from vbot.search.executor import GRACE_S, Ending, Job, Process, State, stop_orphans
 from vbot.search.journal import Journal, write_snapshot
 from vbot.search.objective import Objective
+from vbot.search.pruning import Halving, until
 from vbot.search.sampler import Sampler
 from vbot.search.space import Space, Values, identity
+from vbot.terminal import duration
 
 ATTEMPTS = 3
 """Of a run that crashes or is killed, the first one included."""
 
 RETRAINED, MORE_SEEDS = 3, 2
+"""Trials that are trained again, besides the defaults; and with how many more seeds."""
 TICK_S = 20.0
 """Between two notes of the time, so that a kill forgets no more of the budget than this."""
 
-_RUNGS = (0.25, 0.5)
-"""Shares of a run's steps at which the worse half is pruned."""
-_PRUNE_AFTER = 4
-"""Runs that must have been that far before any is pruned there."""
 _JUDGED = (State.COMPLETE, State.PRUNED)
 
 
@@ -59,7 +60,8 @@ class Runner(Protocol):
 
     def poll(self) -> Ending | None: ...
     def evaluations(self) -> list[dict[str, Any]]: ...
-    def stop(self, why: Ending) -> None: ...
+    def ask_to_stop(self, why: Ending) -> None: ...
+    def stop(self, why: Ending, within_s: float) -> None: ...
 
 
 @dataclass
@@ -86,7 +88,7 @@ class Study:
         journal: opened; its first event is the study's own.
         space, sampler, objective: as the plan says.
         start: what runs a job.
-        say: where lines for a person go.
+        say, show: where lines for a person go, and what is true at this moment only.
         clock: seconds, monotonic.
     """
 
@@ -101,6 +103,7 @@ class Study:
         *,
         start: Callable[[Job], Runner] = Process,
         say: Callable[[str], None] = print,
+        show: Callable[[str], None] = lambda line: None,
         clock: Callable[[], float] = time.monotonic,
         poll_s: float = 0.5,
     ) -> None:
@@ -108,10 +111,11 @@ class Study:
         self.points: list[Values] = []
         self.runs: dict[str, RunRecord] = {}
         self.finished = False
-        self._journal, self._start, self._say, self._clock, self._poll_s = journal, start, say, clock, poll_s
+        self._journal, self._start, self._clock, self._poll_s = journal, start, clock, poll_s
+        self._say, self._show = say, show
         self._running: dict[str, Runner] = {}
         self._since: dict[str, float] = {}
-        self._rungs: dict[float, dict[str, float]] = {share: {} for share in _RUNGS}
+        self._halving = Halving(objective, float(plan.config["train.steps"]))
         self._before_s = 0.0
         for event in journal.events[1:]:
             self._apply(event)
@@ -147,27 +151,35 @@ class Study:
 
     def search(self) -> None:
         """Go on until trials or budget are spent, then train the best again. Ctrl-C stops the runs and raises."""
-        try:
-            while self._step():
-                time.sleep(self._poll_s)
-        except BaseException:
-            for process in self._running.values():
-                process.stop(Ending(State.STOPPED, "interrupted"))
-            self._note("tick")
-            raise
+        for run in self.runs.values():
+            if run.state is None:  # it may still run, if the search was killed
+                stop_orphans(self._run_dir(run))
+        # A flag instead of an exception: between two lines of the journal there is no good place for one.
+        with catch_interrupt() as interrupt:
+            try:
+                while self._step():
+                    self._show(self._status())
+                    if interrupt.requested:
+                        raise KeyboardInterrupt
+                    time.sleep(self._poll_s)
+            except KeyboardInterrupt:
+                self._stop_all("interrupted")
+                self._snapshot("stopped")
+                raise
+            except BaseException:
+                for process in self._running.values():
+                    process.stop(Ending(State.STOPPED), GRACE_S)
+                raise
         if not self.finished:
             self._note("finished", best=self.ranked()[0][0] if self.ranked() else None)
-            self._snapshot()
+        self._snapshot()
 
     def _step(self) -> bool:
         """Look after what runs, start what may start; False when there is nothing left to do."""
         for name in list(self._running):
             self._watch(name)
-        left_s = self._left_s()
-        if left_s <= 0:
-            for name, process in list(self._running.items()):
-                process.stop(Ending(State.STOPPED, "the budget is spent"))
-                self._watch(name)
+        if self._left_s() <= 0:
+            self._stop_all("the budget is spent")
             return False
         while len(self._running) < self.plan.jobs and (run := self._next_run()) is not None:
             self._begin(run)
@@ -175,18 +187,29 @@ class Study:
             self._note("tick")
         return bool(self._running)
 
+    def _stop_all(self, reason: str) -> None:
+        """All at the same time: the budget may be overrun by one grace, not by one for each run."""
+        why = Ending(State.STOPPED, reason)
+        for process in self._running.values():
+            process.ask_to_stop(why)
+        end = time.monotonic() + GRACE_S
+        for process in self._running.values():
+            process.stop(why, max(0.0, end - time.monotonic()))
+        for name in list(self._running):
+            self._watch(name)
+
     def _watch(self, name: str) -> None:
         process, run = self._running[name], self.runs[name]
         end = process.poll()
         evaluations = process.evaluations()
         # Also of one that has just finished: whether a look came in time must not decide.
         if end is None or end.state is State.COMPLETE:
-            if (step := self._pruned_at(run, evaluations)) is not None:
-                why = Ending(State.PRUNED, f"in the lower half at {step:,.0f} steps")
-                process.stop(why)
+            if (step := self._halving.pruned_at(evaluations) if self._may_be_pruned(run) else None) is not None:
+                why = Ending(State.PRUNED, f"worse than half of the others at {step:,.0f} steps")
+                process.stop(why, GRACE_S)
                 end = why
                 # Judged by what all others were judged by there: how far it got meanwhile is chance.
-                evaluations = self._until(process.evaluations(), step)
+                evaluations = until(process.evaluations(), step)
             elif end is None:
                 return
         objective = self.objective.sustained(evaluations) if end.state in _JUDGED else None
@@ -198,18 +221,22 @@ class Study:
             reason=end.reason,
             objective=objective,
             metrics=evaluations[-1] if evaluations else {},
-            rungs={str(share): value for share in _RUNGS if (value := self._at(share, evaluations)) is not None},
+            rungs=self._halving.rungs(evaluations),
             wall_s=round(self._clock() - self._since[name], 3),
         )
         self._say(self._line(run, end))
         self._snapshot()
+
+    def _may_be_pruned(self, run: RunRecord) -> bool:
+        """Not the defaults, which all else is measured by, nor the best when they are trained again."""
+        return self.plan.prune and run.trial != 0 and run.seed == self.plan.seed
 
     def _begin(self, run: RunRecord) -> None:
         self._note("started", run=run.name)
         values = {**self.plan.config, **self.space.fixed, **self.points[run.trial], "train.seed": run.seed}
         config = build(values, dict.fromkeys(values, f"trial {run.trial}")).to_dict()
         self._since[run.name] = self._clock()
-        job = Job(self.directory / "trials" / run.name, config, tuple(map(Path, self.plan.plugins)))
+        job = Job(self._run_dir(run), config, tuple(map(Path, self.plan.plugins)))
         self._running[run.name] = self._start(job)
         self._snapshot()
 
@@ -217,7 +244,7 @@ class Study:
         """What is to be started now: first what was begun, then new trials, then the best again."""
         waiting = [r for r in self.runs.values() if r.state is None and r.name not in self._running]
         if waiting:
-            return waiting[0]
+            return next((r for r in waiting if self._left_s() >= self._rest_s(r)), None)
         if self._may_ask():
             values = self.sampler.ask()
             if values is not None:
@@ -225,8 +252,9 @@ class Study:
                 return self.runs[f"{len(self.points) - 1:03}"]
         if any(r.state is None for r in self._firsts()):
             return None
-        for trial in self._again():
-            for seed in range(self.plan.seed + 1, self.plan.seed + 1 + MORE_SEEDS):
+        # Seed after seed, so that what a budget allows compares.
+        for seed in range(self.plan.seed + 1, self.plan.seed + 1 + MORE_SEEDS):
+            for trial in self._again():
                 name = f"{trial:03}-s{seed}"
                 if name not in self.runs and self._left_s() >= self._run_s():
                     self._note("again", run=name, trial=trial, seed=seed)
@@ -234,9 +262,10 @@ class Study:
         return None
 
     def _again(self) -> list[int]:
-        """The trials to be trained with more seeds."""
+        """The trials to be trained with more seeds: the best, and the defaults to compare them with."""
         judged = [r for r in self._firsts() if r.state is State.COMPLETE and r.objective is not None]
-        return [r.trial for r in sorted(judged, key=lambda r: (-(r.objective or 0.0), r.trial))[:RETRAINED]]
+        order = [r.trial for r in sorted(judged, key=lambda r: (-(r.objective or 0.0), r.trial))]
+        return [*order[:RETRAINED], *(trial for trial in order[RETRAINED:] if trial == 0)]
 
     def _may_ask(self) -> bool:
         """Whether a new trial can finish and leave the time to train the best again."""
@@ -244,9 +273,22 @@ class Study:
             return False
         reserve_s = 0.0
         if self.plan.budget_s is not None:
-            rounds = -(-RETRAINED * MORE_SEEDS // self.plan.jobs)
-            reserve_s = min(rounds * self._run_s(), 0.4 * self.plan.budget_s)
+            reserve_s = min(self._again_s(), 0.4 * self.plan.budget_s)
         return self._left_s() >= self._run_s() + reserve_s
+
+    def _again_s(self) -> float:
+        """How long it takes to train the best again."""
+        runs = min(RETRAINED + 1, self.plan.trials) * MORE_SEEDS
+        return -(-runs // self.plan.jobs) * self._run_s()
+
+    def _rest_s(self, run: RunRecord) -> float:
+        """How long a run that was begun still takes: it goes on from its last evaluation."""
+        evaluations = read_lines(self._run_dir(run) / EVALUATIONS)
+        done = evaluations[-1]["steps"] / self.plan.config["train.steps"] if evaluations else 0.0
+        return max(0.0, 1 - done) * self._run_s()
+
+    def _run_dir(self, run: RunRecord) -> Path:
+        return self.directory / "trials" / run.name
 
     def _run_s(self) -> float:
         """How long a run takes, by the slowest so far; 0 while none has finished."""
@@ -254,36 +296,6 @@ class Study:
 
     def _left_s(self) -> float:
         return float("inf") if self.plan.budget_s is None else self.plan.budget_s - self.elapsed_s
-
-    # Pruning: successive halving at steps that all runs share.
-
-    def _pruned_at(self, run: RunRecord, evaluations: list[dict[str, Any]]) -> float | None:
-        """The step at which a run was too bad to go on; None if it never was.
-
-        Trial 0 is never pruned, it is what all else is measured by, nor are the best when they are trained again.
-        """
-        if not self.plan.prune or run.trial == 0 or run.seed != self.plan.seed:
-            return None
-        for share in _RUNGS:
-            mine, others = self._at(share, evaluations), sorted(self._rungs[share].values())
-            if mine is not None and len(others) >= _PRUNE_AFTER and mine < others[len(others) // 2]:
-                return self._rung_step(share)
-        return None
-
-    def _rung_step(self, share: float) -> float:
-        return share * float(self.plan.config["train.steps"])
-
-    def _until(self, evaluations: list[dict[str, Any]], step: float) -> list[dict[str, Any]]:
-        """Evaluations up to the first at ``step`` or later."""
-        beyond = next((i for i, e in enumerate(evaluations) if e["steps"] >= step), len(evaluations) - 1)
-        return evaluations[: beyond + 1]
-
-    def _at(self, share: float, evaluations: list[dict[str, Any]]) -> float | None:
-        """The objective that a run had sustained at a rung; None before it gets there."""
-        step = self._rung_step(share)
-        if not evaluations or evaluations[-1]["steps"] < step:
-            return None
-        return self.objective.sustained(self._until(evaluations, step))
 
     # The journal.
 
@@ -327,22 +339,21 @@ class Study:
             if run.failures < ATTEMPTS:
                 return
         run.state, run.objective = state, event["objective"]
-        for share, value in event["rungs"].items():
-            if state in _JUDGED and run.seed == self.plan.seed:
-                self._rungs[float(share)][run.name] = value
+        if state in _JUDGED and run.seed == self.plan.seed:
+            self._halving.add(run.name, event["rungs"])
         if run.seed == self.plan.seed:
             if run.objective is not None:
                 self.sampler.tell(run.trial, run.objective)
             else:
                 self.sampler.tell(run.trial, infeasible=state is State.DIVERGED)
 
-    def _snapshot(self) -> None:
+    def _snapshot(self, status: str = "running") -> None:
         best = self.ranked()[0][0] if self.ranked() else None
         write_snapshot(
             self.directory,
             {
                 "id": self.directory.name,
-                "status": "finished" if self.finished else "running",
+                "status": "finished" if self.finished else status,
                 "phase": "again" if any(r.seed != self.plan.seed for r in self.runs.values()) else "search",
                 "elapsed_s": round(self.elapsed_s, 1),
                 "budget_s": self.plan.budget_s,
@@ -364,9 +375,30 @@ class Study:
         )
 
     def _line(self, run: RunRecord, end: Ending) -> str:
-        best = self.best()
         objective = f"{run.objective:.3f}" if run.objective is not None else "-"
-        leader = f"  best {best.objective:.3f} (trial {best.trial})" if best is not None else ""
         again = f" seed {run.seed}" if run.seed != self.plan.seed else ""
         reason = f"  {end.reason}" if end.reason else ""
-        return f"trial {run.trial}{again}  {end.state}  {objective}{leader}{reason}"
+        return f"trial {run.trial}{again}  {end.state}  {objective}{self._leader()}{reason}"
+
+    def _leader(self) -> str:
+        best = self.best()
+        return f"  best {best.objective:.3f} (trial {best.trial})" if best is not None else ""
+
+    def _status(self) -> str:
+        """The live line: what runs and how far it is, the best so far, the time left."""
+        parts = []
+        for name, process in self._running.items():
+            run, rows = self.runs[name], process.evaluations()
+            done = rows[-1]["steps"] / self.plan.config["train.steps"] if rows else 0.0
+            seed = f" seed {run.seed}" if run.seed != self.plan.seed else f" of {self.plan.trials}"
+            parts.append(f"trial {run.trial}{seed}: {100 * min(done, 1.0):.0f} %")
+        return f"{', '.join(parts)}{self._leader()}  {duration(self.elapsed_s)} so far{self._time_left()}"
+
+    def _time_left(self) -> str:
+        guess_s = float("inf")
+        if self._run_s() > 0:  # pruning makes it less
+            rounds = -(-(self.plan.trials - sum(r.state is not None for r in self._firsts())) // self.plan.jobs)
+            again = sum(r.state is not None for r in self.runs.values() if r.seed != self.plan.seed)
+            guess_s = rounds * self._run_s() + max(0.0, self._again_s() - again / self.plan.jobs * self._run_s())
+        left_s = min(guess_s, self._left_s())
+        return f", at most {duration(left_s)} left" if left_s < float("inf") else ""
