@@ -62,3 +62,9 @@ def test_ranges_are_equal_by_value_and_cannot_be_changed():
     assert len({Choice([1, 2]), Choice((1, 2))}) == 1
     with pytest.raises(AttributeError):
         Uniform(0, 1).low = 0.5
+
+
+def test_ranges_read_as_people_write_them():
+    assert str(Uniform(0, 2.5)) == "0 to 2.5"
+    assert str(LogUniform(-1e-3, -1e-6)) == "-0.001 to -1e-06, logarithmic"
+    assert str(Choice(16, "a", (64, 32))) == "one of 16, a, [64, 32]"

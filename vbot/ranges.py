@@ -15,6 +15,9 @@ class Uniform:
     def __post_init__(self) -> None:
         _check_bounds(self)
 
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}"
+
     def __contains__(self, value: Any) -> bool:
         return _is_number(value) and self.low <= value <= self.high
 
@@ -35,6 +38,9 @@ class LogUniform:
         if self.low * self.high <= 0:
             raise ValueError(f"LogUniform needs two bounds of the same sign, neither 0; got {self.low}, {self.high}")
 
+    def __str__(self) -> str:
+        return f"{self.low:g} to {self.high:g}, logarithmic"
+
     def __contains__(self, value: Any) -> bool:
         return _is_number(value) and self.low <= value <= self.high
 
@@ -49,6 +55,9 @@ class Choice:
         if not values:
             raise ValueError("Choice needs at least one value; got none")
         object.__setattr__(self, "values", tuple(_frozen(v) for v in values))
+
+    def __str__(self) -> str:
+        return "one of " + ", ".join(str(list(v) if isinstance(v, tuple) else v) for v in self.values)
 
     def __contains__(self, value: Any) -> bool:
         return _frozen(value) in self.values

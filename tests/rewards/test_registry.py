@@ -103,7 +103,7 @@ def test_a_missing_term_names_the_nearest():
         ("reward", {"scale": math.inf}, "finite number; got inf"),
         ("reward", {"scale": True}, "finite number; got True"),
         ("reward", {"scale": "1"}, "finite number; got '1'"),
-        ("reward", {"scale": 6.0, "search": Uniform(0.5, 5.0)}, "6.0 lies outside its search range Uniform"),
+        ("reward", {"scale": 6.0, "search": Uniform(0.5, 5.0)}, "6.0 lies outside its search range 0.5 to 5"),
         ("reward", {"scale": 1.0, "search": Uniform(-1.0, 5.0)}, "a reward has scale >= 0; its search range"),
         ("penalty", {"scale": -1.0, "search": Uniform(-5.0, 1.0)}, "a penalty has scale <= 0; its search range"),
         ("penalty", {"scale": -1.0, "search": Choice(-1.0, 2.0)}, "a penalty has scale <= 0; its search range"),

@@ -146,4 +146,4 @@ def test_the_report_says_whether_the_defaults_are_beaten(tmp_path, by_rate):
     # Seeds 2 and 3 of the defaults: 1 - 0.2663 - 0.02 and - 0.03 of 1000 episodes each, 1416 successes of 2000.
     assert "| 0 (defaults) |" in report
     assert "70.8 % [68.8, 72.8]" in report
-    assert "ppo.learning_rate: the default 0.002 is not in its range" in report
+    assert "ppo.learning_rate: the default 0.002 is not in its range 1e-05 to 0.001, logarithmic;" in report

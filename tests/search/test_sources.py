@@ -199,7 +199,7 @@ CHOICE = {"type": "choice", "values": [1]}
         ({"ppo_params": {"learning_rate": {"type": "uniform", "low": 1}}}, ["a uniform needs 'high'"]),
         ({"ppo_params": {"learning_rate": {"type": "choice", "values": 3}}}, ["values must be a list; got 3"]),
         (entry(low=3), ["learning_rate: Uniform needs two finite numbers with low < high"]),
-        (entry(prior=3), ["prior 3 is not in Uniform(low=1, high=2)"]),
+        (entry(prior=3), ["prior 3 is not in 1 to 2"]),
         ({**entry(), "constraints": "learning_rate > 1"}, ["constraints must be a list"]),
         ({**entry(), "constraints": ["learning_rte > 1"]}, ["'learning_rte'", "did you mean 'learning_rate'?"]),
         ({"name": "nothing"}, ["it searches nothing"]),

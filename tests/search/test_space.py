@@ -159,7 +159,7 @@ def test_the_defaults_come_first_as_they_are_and_then_the_prior():
 
 def test_a_default_outside_its_range_is_said():
     (line,) = Space((parameter(Uniform(0, 1), 3.0, "ppo.a"), parameter(Uniform(0, 1), 0.5, "ppo.b"))).notices()
-    assert line.startswith("ppo.a: the default 3.0 is not in its range Uniform(low=0, high=1)")
+    assert line.startswith("ppo.a: the default 3.0 is not in its range 0 to 1;")
 
 
 def test_size_and_points_of_a_finite_space():

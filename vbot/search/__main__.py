@@ -243,7 +243,7 @@ def _search(study: Study, whole: Path, *, quiet: bool) -> None:
 
 def _description(space: Any) -> list[str]:
     """What must be the same when a search goes on."""
-    parameters = [f"{p.key}: {p.range}, default {p.default}" for p in space.parameters]
+    parameters = [f"{p.key}: {p.range!r}, default {p.default}" for p in space.parameters]
     return [*parameters, *(c.text for c in space.constraints), *(f"{k}={v}" for k, v in sorted(space.fixed.items()))]
 
 
