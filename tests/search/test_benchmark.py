@@ -59,5 +59,16 @@ def test_functions_have_mean_0_and_deviation_1_and_their_optimum_inside(bench, n
     looks = [problem.observe(problem.space.defaults(), rng) for _ in range(400)]
     assert np.std(looks) == pytest.approx(0.3, abs=0.04)
     assert np.mean(looks) == pytest.approx(problem.true(problem.space.defaults()), abs=0.06)
-    optimum = np.random.default_rng([3, 1]).random(12)
+    optimum = np.random.default_rng([10**9, 3]).random(12)
     assert problem.true(problem.space.values(optimum)) > values.max() - 0.3
+
+
+@pytest.mark.parametrize("sampler", ["random", "perturb"])
+def test_no_sampler_draws_from_the_stream_of_the_problem(bench, sampler):
+    drawn = []
+    for seed in range(20):
+        task = bench.make_problem("quadratic", seed)
+        asked = bench.NAMES[sampler](task.space, seed)
+        drawn.append([task.true(asked.ask()) for _ in range(4)])
+    # The mean of a uniform point is 0, that of 20 has a standard deviation of 0.22; the optimum is at about 3.
+    assert np.abs(np.mean(drawn, axis=0)).max() < 0.8
