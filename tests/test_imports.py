@@ -65,6 +65,7 @@ ORDER = (
     "vbot.search.objective",
     "vbot.search.pruning",
     "vbot.search.importance",
+    "vbot.search.records",
     "vbot.search.study",
     "vbot.search.report",
     "vbot.search.__main__",

@@ -134,6 +134,17 @@ def test_orphans_of_another_run_are_left_alone(tmp_path):
     process.stop(Ending(State.STOPPED))
 
 
+def test_who_only_looks_at_a_run_is_left_alone(tmp_path):
+    run_dir = tmp_path / "000"
+    looking = subprocess.Popen([sys.executable, "-c", "import time; time.sleep(60)", str(run_dir)])
+    try:
+        assert stop_orphans(run_dir) == 0
+        assert looking.poll() is None
+    finally:
+        looking.kill()
+        looking.wait()
+
+
 def test_drift_is_by_value_and_names_every_key(tmp_path):
     (tmp_path / "config.yaml").write_text("ppo: {a: 1.0, b: [1, 2], c: 3}\norigin: {ppo.a: default}\n")
     assert drift({"ppo": {"a": 1, "b": (1, 2), "c": 3}}, tmp_path) == []

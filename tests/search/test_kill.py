@@ -113,7 +113,7 @@ def test_ctrl_c_ends_search_and_trials_and_says_how_to_go_on(tmp_path):
     assert pids_of_trials(directory) == []
     state = read_yaml(directory / "state.yaml")
     assert state["status"] == "stopped"
-    assert [t["state"] for t in state["trials"]] == ["WAITING", "WAITING"]
+    assert [t["state"] for t in state["trials"]] == ["STOPPED", "STOPPED"]
     assert (directory / "report.md").exists()
 
 

@@ -11,9 +11,10 @@ from vbot.ranges import Uniform
 from vbot.search.executor import Ending, Job, State
 from vbot.search.journal import Journal
 from vbot.search.objective import Objective
+from vbot.search.records import Plan
 from vbot.search.samplers import make_sampler
 from vbot.search.space import Parameter, Space
-from vbot.search.study import Plan, Study
+from vbot.search.study import Study
 from vbot.settings import resolve
 from vbot.yaml_files import read_yaml
 
@@ -234,6 +235,28 @@ def test_the_budget_counts_over_resumes_and_leaves_time_to_train_the_best_again(
     assert again.elapsed_s == pytest.approx(spent_s, abs=0.01)
 
 
+def test_a_seed_that_the_budget_leaves_unfinished_decides_nothing(study):
+    # 4 trials of 10 s, then three of them with seed 1, and 25 s left.
+    s = study(FakeRuns(Clock(), seconds=10), trials=4, budget_s=95, prune=False)
+    s.search()
+    assert 0 < sum(r.seed == 2 for r in s.runs.values()) < len(s._again())
+    assert {t for t, _ in s.ranked()} == set(s._again())
+    assert all([r.seed for r in runs] == [0, 1] for _, runs in s.ranked())
+
+
+def test_a_trial_that_fails_with_another_seed_is_not_the_best(study):
+    def behave(trial, seed, attempt):
+        return State.DIVERGED if seed == 1 and trial == leader else State.COMPLETE
+
+    leader = None
+    whole = study(FakeRuns(Clock()), "whole", trials=4, prune=False)
+    whole.search()
+    leader = whole.ranked()[0][0]
+    s = study(FakeRuns(Clock(), behave=behave), trials=4, prune=False)
+    s.search()
+    assert [t for t, _ in s.ranked()] == [t for t, _ in whole.ranked()[1:]]
+
+
 def test_a_trial_is_stopped_at_the_end_of_the_budget(study):
     clock = Clock()
     s = study(FakeRuns(clock, seconds=1000), trials=5, budget_s=100, prune=False)
@@ -241,6 +264,7 @@ def test_a_trial_is_stopped_at_the_end_of_the_budget(study):
     assert clock.now - 100 <= 100 + 250 + 60  # one look of 250 s
     assert s.runs["000"].state is None
     assert s.runs["000"].reason == "the budget is spent"
+    assert s.runs["000"].label == "STOPPED"
 
 
 def test_ctrl_c_stops_the_runs_and_the_study_goes_on_where_it_was(study):

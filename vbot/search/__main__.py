@@ -14,11 +14,12 @@ from vbot.rewards.plugins import load_plugins
 from vbot.run import write_atomically
 from vbot.search.journal import JOURNAL, Journal, locked
 from vbot.search.objective import Objective
+from vbot.search.records import Plan
 from vbot.search.report import BEST, REPORT, write_results
 from vbot.search.samplers import SAMPLERS, make_sampler
 from vbot.search.sources import presets, search_space
 from vbot.search.space import Values
-from vbot.search.study import Plan, Study
+from vbot.search.study import Study
 from vbot.settings import resolve
 from vbot.sim import available_cores
 from vbot.terminal import LiveLine, duration

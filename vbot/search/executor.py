@@ -13,8 +13,9 @@ import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from vbot.config import flatten
 from vbot.errors import UserError
@@ -65,6 +66,15 @@ class Job:
     def log(self) -> Path:
         """What the training printed: the last line tells why it failed."""
         return self.run_dir.with_suffix(".log")
+
+
+class Runner(Protocol):
+    """A run under way, as a study sees it; ``Process`` is the one that trains."""
+
+    def poll(self) -> Ending | None: ...
+    def evaluations(self) -> list[dict[str, Any]]: ...
+    def ask_to_stop(self, why: Ending) -> None: ...
+    def stop(self, why: Ending, within_s: float) -> None: ...
 
 
 class Process:
@@ -190,9 +200,16 @@ def stop_orphans(run_dir: Path) -> int:
 
 
 def _processes_of(run_dir: Path) -> list[int]:
-    """Ids of the processes that have this run directory on their command line; a zombie has none."""
+    """Ids of the processes that train in this run directory; one that plays or plots it is left alone.
+
+    A zombie has no command line.
+    """
     wanted = str(run_dir.absolute())
-    return [number for number, arguments in _command_lines() if wanted in arguments and number != os.getpid()]
+    return [
+        number
+        for number, arguments in _command_lines()
+        if any((option, wanted) in pairwise(arguments) for option in ("--run-dir", "--resume"))
+    ]
 
 
 def _command_lines() -> Iterator[tuple[int, list[str]]]:

@@ -9,8 +9,9 @@ from vbot.run import METRICS, Run, read_lines, write_atomically
 from vbot.search.executor import State
 from vbot.search.importance import LEAST_TRIALS, importance
 from vbot.search.objective import published_score
+from vbot.search.records import RunRecord
 from vbot.search.space import Parameter
-from vbot.search.study import RunRecord, Study
+from vbot.search.study import Study
 from vbot.terminal import duration
 from vbot.yaml_files import write_yaml
 
@@ -154,9 +155,7 @@ def _table(study: Study, trials: list[RunRecord]) -> list[str]:
     for run in sorted(trials, key=lambda r: (-(r.objective if r.objective is not None else -1e9), r.trial)):
         objective = f"{run.objective:.3f}" if run.objective is not None else "-"
         values = " | ".join(_cell(p, study.points[run.trial]) for p in study.space.parameters)
-        lines.append(
-            f"| {run.trial} | {run.state or 'not finished'} | {objective} | {_published(study, run)} | {values} |"
-        )
+        lines.append(f"| {run.trial} | {run.label} | {objective} | {_published(study, run)} | {values} |")
     return [
         *lines,
         "",
@@ -204,7 +203,7 @@ def _failures(study: Study) -> list[str]:
     failed = [r for r in study.runs.values() if r.state not in (State.COMPLETE, State.PRUNED)]
     if not failed:
         return []
-    return ["", "## What failed", "", *(f"- {r.name}: {r.state or 'not finished'}. {r.reason}" for r in failed)]
+    return ["", "## What failed", "", *(f"- {r.name}: {r.label}. {r.reason}" for r in failed)]
 
 
 def _write_hparams(study: Study) -> None:

@@ -5,19 +5,19 @@ before it takes effect. A study that was killed at any instant and is read again
 """
 
 import time
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any
 
 from vbot.config import build
 from vbot.errors import UserError
 from vbot.interrupt import catch_interrupt
 from vbot.run import EVALUATIONS, read_lines
-from vbot.search.executor import GRACE_S, Ending, Job, Process, State, stop_orphans
+from vbot.search.executor import GRACE_S, Ending, Job, Process, Runner, State, stop_orphans
 from vbot.search.journal import Journal, write_snapshot
 from vbot.search.objective import Objective
 from vbot.search.pruning import Halving, until
+from vbot.search.records import Plan, RunRecord
 from vbot.search.sampler import Sampler
 from vbot.search.space import Space, Values, identity
 from vbot.terminal import duration
@@ -31,53 +31,6 @@ TICK_S = 20.0
 """Between two notes of the time, so that a kill forgets no more of the budget than this."""
 
 _JUDGED = (State.COMPLETE, State.PRUNED)
-
-
-@dataclass(frozen=True)
-class Plan:
-    """What a search was asked to do; it is the first event of the journal and never changes.
-
-    Args:
-        config: dotted key -> value of what is trained without a search, budget of a trial included.
-        sampler, seed: who proposes, from which stream; the seed is also that of every trial's training.
-        trials: points to try, the defaults among them.
-        budget_s: s of search, over all resumes; None for no limit.
-        plugins: files with reward terms.
-    """
-
-    config: Mapping[str, Any]
-    sampler: str
-    seed: int
-    trials: int
-    budget_s: float | None
-    prune: bool = True
-    jobs: int = 1
-    plugins: Sequence[str] = ()
-
-
-class Runner(Protocol):
-    """What runs a job; ``Process`` is the one that trains."""
-
-    def poll(self) -> Ending | None: ...
-    def evaluations(self) -> list[dict[str, Any]]: ...
-    def ask_to_stop(self, why: Ending) -> None: ...
-    def stop(self, why: Ending, within_s: float) -> None: ...
-
-
-@dataclass
-class RunRecord:
-    """A training of a trial's point with one seed."""
-
-    name: str
-    trial: int
-    seed: int
-    state: State | None = None
-    """None until it has ended for good."""
-    reason: str = ""
-    failures: int = 0
-    objective: float | None = None
-    metrics: dict[str, Any] = field(default_factory=dict)
-    wall_s: float = 0.0
 
 
 class Study:
@@ -134,15 +87,24 @@ class Study:
         return max(judged, key=lambda r: (r.objective or 0.0, -r.trial), default=None)
 
     def ranked(self) -> list[tuple[int, list[RunRecord]]]:
-        """Trials that were trained again, with all their runs, the best mean first; else the best single run."""
-        again = {r.trial for r in self.runs.values() if r.seed != self.plan.seed and r.state is State.COMPLETE}
-        if not again:
-            best = self.best()
-            return [(best.trial, [best])] if best is not None else []
-        of = {t: [r for r in self.runs.values() if r.trial == t and r.state is State.COMPLETE] for t in sorted(again)}
-        most = max(map(len, of.values()))  # a mean over fewer seeds does not compare
-        whole = [(t, runs) for t, runs in of.items() if len(runs) == most]
-        return sorted(whole, key=lambda entry: -sum(r.objective or 0.0 for r in entry[1]) / most)
+        """Trials that were trained again, with all their runs, the best mean first; else the best single run.
+
+        A seed counts once all of them have ended with it: means over different seeds do not compare.
+        """
+        seeds: dict[int, dict[int, RunRecord]] = {}
+        for run in self.runs.values():
+            if run.state is not None:
+                seeds.setdefault(run.seed, {})[run.trial] = run
+        chosen = self._again()
+        more = [seed for seed in seeds if seed != self.plan.seed and all(trial in seeds[seed] for trial in chosen)]
+        if more:
+            of = {trial: [seeds[seed][trial] for seed in (self.plan.seed, *more)] for trial in chosen}
+            # One that failed with a seed that served the others is out.
+            whole = [(trial, runs) for trial, runs in of.items() if all(r.objective is not None for r in runs)]
+            if whole:
+                return sorted(whole, key=lambda entry: -sum(r.objective or 0.0 for r in entry[1]))
+        best = self.best()
+        return [(best.trial, [best])] if best is not None else []
 
     def _firsts(self) -> list[RunRecord]:
         return [r for r in self.runs.values() if r.seed == self.plan.seed]
@@ -332,7 +294,8 @@ class Study:
         state = State(event["state"])
         run.wall_s += event["wall_s"]
         run.reason, run.metrics = event["reason"], dict(event["metrics"])
-        if state is State.STOPPED:
+        run.stopped = state is State.STOPPED
+        if run.stopped:
             return  # it goes on when there is time for it
         if state in (State.CRASHED, State.KILLED):
             run.failures += 1
@@ -361,7 +324,7 @@ class Study:
                 "trials": [
                     {
                         "id": run.trial,
-                        "state": str(run.state) if run.state else "RUNNING" if run.name in self._running else "WAITING",
+                        "state": "RUNNING" if run.name in self._running else run.label,
                         "parameters": self.points[run.trial],
                         "objective": run.objective,
                         "metrics": run.metrics,
