@@ -302,8 +302,9 @@ def test_what_is_written_is_read_back(tmp_path, value):
     assert type(read["b"]["value"]) is type(value)
 
 
-def test_a_list_is_written_on_one_line():
+def test_a_list_of_plain_values_is_written_on_one_line():
     assert write_yaml({"sizes": [256, 128]}) == "sizes: [256, 128]\n"
+    assert write_yaml({"trials": [{"id": 0, "sizes": [8]}]}) == "trials:\n- id: 0\n  sizes: [8]\n"
 
 
 def test_a_configuration_file_is_a_layer_named_after_it_without_its_origins(tmp_path):
