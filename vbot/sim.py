@@ -105,18 +105,19 @@ class MujocoSimulation:
         self._base_q, self._base_v = int(free.qposadr[0]), int(free.dofadr[0])
         self._joint_q = _columns([int(j.qposadr[0]) for j in joints])
         self._joint_v = _columns([int(j.dofadr[0]) for j in joints])
-        self._foot_geoms = _columns([self.model.geom(name).id for name in robot.feet])
-        self._foot_radius = torch.tensor([self.model.geom(name).size[0] for name in robot.feet], dtype=torch.float64)
-        self._sensor_feet, self._sensor_base = _sensor_columns(self.model, robot)
-        # Torch views of MuJoCo's live arrays: reading them is the only copy, from its float64 to our float32.
-        self._qpos, self._qvel, self._ctrl = (torch.from_numpy(self._fields[k]) for k in ("qpos", "qvel", "ctrl"))
-        self._torque, self._sensors, self._geom_pos = (
-            _read_only_view(self._batch.bind(k)) for k in ("actuator_force", "sensordata", "geom_xpos")
-        )
+        # Torch views of MuJoCo's live arrays. Reading is one copy of each, from its float64 to our float32.
+        self._ctrl = torch.from_numpy(self._fields["ctrl"])
+        self._physics = [_read_only_view(self._batch.bind(name)) for name in _READ]
+        self._copies = [torch.zeros(array.shape) for array in self._physics]
+        self._geom_pos = _read_only_view(self._batch.bind("geom_xpos")).flatten(1)
+        feet = [self.model.geom(name) for name in robot.feet]
+        self._foot_z = torch.tensor([3 * foot.id + 2 for foot in feet])
+        self._foot_radius = torch.tensor([foot.size[0] for foot in feet], dtype=torch.float64)
         qpos[:, self._base_q + 2] = self.standing_height
         qpos[:, self._joint_q] = self._home_joint_pos
         qvel[:] = 0
-        self.readings = self._allocate(len(robot.joints), len(robot.feet))
+        self._foot_sensors, self._base_touches = self._sensors(robot)
+        self.readings = self._lay_out(len(robot.feet))
         self._batch.forward()
         self._read()
 
@@ -145,7 +146,7 @@ class MujocoSimulation:
         qpos[rows[:, None], _as_array(self._joint_q)] = joint_pos.numpy()
         self._fields["ctrl"][rows] = joint_pos.numpy()
         self._batch.forward(ids=rows)
-        self._read(ids)
+        self._read()
 
     def _restore(self, rows: np.ndarray) -> None:
         """Stand broken simulations up at the origin; the environment ends their episode."""
@@ -155,51 +156,55 @@ class MujocoSimulation:
         self._fields["qpos"][rows[:, None], _as_array(self._joint_q)] = self._home_joint_pos
         self._batch.forward(ids=rows)
 
-    def _read(self, rows: Tensor | None = None) -> None:
-        """Copy what physics says, of every simulation or of ``rows`` (n,), into the readings."""
+    def _read(self) -> None:
+        """Copy what physics says, and what follows from it, into the readings."""
+        for copy, physics in zip(self._copies, self._physics, strict=True):
+            copy.copy_(physics)
+        r, (qpos, qvel, _, _) = self.readings, self._copies
+        if not isinstance(self._joint_q, slice):
+            torch.index_select(qpos, 1, self._joint_q, out=r.joint_pos)
+        if not isinstance(self._joint_v, slice):
+            torch.index_select(qvel, 1, self._joint_v, out=r.joint_vel)
+        torch.sub(self._geom_pos.index_select(1, self._foot_z), self._foot_radius, out=r.foot_height)
+        torch.gt(self._foot_sensors[:, :, 0], 0, out=r.foot_contact)
+        torch.linalg.vector_norm(self._foot_sensors[:, :, 1:4], dim=2, out=r.foot_force)
+        torch.gt(self._base_touches, 0, out=r.base_contact)
 
-        def of(physics: Tensor) -> Tensor:
-            return physics if rows is None else physics[rows]
-
-        def keep(reading: Tensor, value: Tensor) -> None:
-            if rows is None:
-                reading.copy_(value)
-            else:
-                reading[rows] = value.to(reading.dtype)
-
-        r, q, v = self.readings, self._base_q, self._base_v
-        qpos, qvel, sensors = of(self._qpos), of(self._qvel), of(self._sensors)
-        feet = sensors[:, self._sensor_feet].unflatten(1, (-1, _FOOT_COLUMNS))
-        keep(r.base_pos_w, qpos[:, q : q + 3])
-        keep(r.base_quat_w, qpos[:, q + 3 : q + 7])
-        keep(r.base_lin_vel_w, qvel[:, v : v + 3])
-        keep(r.base_ang_vel_b, qvel[:, v + 3 : v + 6])
-        keep(r.joint_pos, qpos[:, self._joint_q])
-        keep(r.joint_vel, qvel[:, self._joint_v])
-        keep(r.joint_torque, of(self._torque))
-        keep(r.foot_height, of(self._geom_pos)[:, self._foot_geoms, 2] - self._foot_radius)
-        keep(r.foot_contact, feet[:, :, 0] > 0)
-        keep(r.foot_force, feet[:, :, 1:4].norm(dim=2))
-        keep(r.foot_vel_w, feet[:, :, 4:7])
-        keep(r.base_contact, sensors[:, self._sensor_base] > 0)
-
-    def _allocate(self, joints: int, feet: int) -> Readings:
-        n = self.num_envs
+    def _lay_out(self, feet: int) -> Readings:
+        """Readings that are views of the copies wherever a slice of them says it."""
+        n, q, v = self.num_envs, self._base_q, self._base_v
+        qpos, qvel, torque, _ = self._copies
         return Readings(
-            base_pos_w=torch.zeros(n, 3),
-            base_quat_w=torch.zeros(n, 4),
-            base_lin_vel_w=torch.zeros(n, 3),
-            base_ang_vel_b=torch.zeros(n, 3),
-            joint_pos=torch.zeros(n, joints),
-            joint_vel=torch.zeros(n, joints),
-            joint_torque=torch.zeros(n, joints),
+            base_pos_w=qpos[:, q : q + 3],
+            base_quat_w=qpos[:, q + 3 : q + 7],
+            base_lin_vel_w=qvel[:, v : v + 3],
+            base_ang_vel_b=qvel[:, v + 3 : v + 6],
+            joint_pos=qpos[:, self._joint_q],
+            joint_vel=qvel[:, self._joint_v],
+            joint_torque=torque,
             foot_height=torch.zeros(n, feet),
-            foot_vel_w=torch.zeros(n, feet, 3),
+            foot_vel_w=self._foot_sensors[:, :, 4:7],
             foot_force=torch.zeros(n, feet),
             foot_contact=torch.zeros(n, feet, dtype=torch.bool),
             base_contact=torch.zeros(n, dtype=torch.bool),
             failed=torch.zeros(n, dtype=torch.bool),
         )
+
+    def _sensors(self, robot: Robot) -> tuple[Tensor, Tensor]:
+        """Views of the copied sensors: those of the feet (N, F, _FOOT_COLUMNS), one foot after another as
+        ``Robot.spec`` adds them, and the base's contact (N,)."""
+        first = int(self.model.sensor(f"{robot.feet[0]}_contact").adr[0])
+        for number, foot in enumerate(robot.feet):
+            at = first + number * _FOOT_COLUMNS
+            found = (
+                int(self.model.sensor(f"{foot}_contact").adr[0]),
+                int(self.model.sensor(f"{foot}_velocity").adr[0]),
+            )
+            if found != (at, at + 4):
+                raise RuntimeError("Robot.spec must add each foot's contact and velocity sensors one after another")
+        sensors = self._copies[_READ.index("sensordata")]
+        of_feet = sensors[:, first : first + len(robot.feet) * _FOOT_COLUMNS]
+        return of_feet.unflatten(1, (-1, _FOOT_COLUMNS)), sensors[:, int(self.model.sensor("base_contact").adr[0])]
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on, as copies."""
@@ -219,18 +224,10 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
+_READ = ("qpos", "qvel", "actuator_force", "sensordata")
+"""What is copied after a step."""
 _FOOT_COLUMNS = 7
 """Of a foot's sensors: contact found, its force (3), velocity (3)."""
-
-
-def _sensor_columns(model: mujoco.MjModel, robot: Robot) -> tuple[slice, int]:
-    """Where the feet's sensors lie, foot after foot, and the base's contact (see ``Robot.spec``)."""
-    first = int(model.sensor(f"{robot.feet[0]}_contact").adr[0])
-    for number, foot in enumerate(robot.feet):
-        at = first + number * _FOOT_COLUMNS
-        if (int(model.sensor(f"{foot}_contact").adr[0]), int(model.sensor(f"{foot}_velocity").adr[0])) != (at, at + 4):
-            raise RuntimeError("Robot.spec must add each foot's contact and velocity sensors one after another")
-    return slice(first, first + len(robot.feet) * _FOOT_COLUMNS), int(model.sensor("base_contact").adr[0])
 
 
 def _read_only_view(array: np.ndarray) -> Tensor:
@@ -240,12 +237,12 @@ def _read_only_view(array: np.ndarray) -> Tensor:
         return torch.from_numpy(array)
 
 
-def _columns(indices: list[int]) -> Any:
+def _columns(indices: list[int]) -> slice | Tensor:
     """A slice where the indices are consecutive, so that reading needs no gather; else the indices."""
     if indices == list(range(indices[0], indices[0] + len(indices))):
         return slice(indices[0], indices[0] + len(indices))
-    return np.array(indices)
+    return torch.tensor(indices)
 
 
-def _as_array(columns: Any) -> np.ndarray:
-    return np.arange(columns.start, columns.stop) if isinstance(columns, slice) else columns
+def _as_array(columns: slice | Tensor) -> np.ndarray:
+    return np.arange(columns.start, columns.stop) if isinstance(columns, slice) else columns.numpy()

@@ -137,7 +137,7 @@ class StateTracker:
             r.base_contact
             | r.failed
             | (s.projected_gravity_b[:, 2] > self._fall_gravity_z)
-            | (s.joint_vel.abs().amax(1) > task.joint_speed_limit)
+            | (s.joint_vel.abs() > task.joint_speed_limit).any(1)
             | (s.radius > task.course.disc_radius_m)
         )
         self._set_times()
@@ -180,8 +180,8 @@ class StateTracker:
         yaw = torch.atan2(forward_y, forward_x)
         s.base_lin_vel_b = rotate_inverse(s.base_quat_w, s.base_lin_vel_w)
         offset = s.target_pos_w - s.base_pos_w[:, :2]
-        s.distance = offset.norm(dim=1)
-        s.radius = s.base_pos_w[:, :2].norm(dim=1)
+        s.distance = torch.hypot(offset[:, 0], offset[:, 1])
+        s.radius = torch.hypot(s.base_pos_w[:, 0], s.base_pos_w[:, 1])
         cos, sin = torch.cos(yaw), torch.sin(yaw)
         ahead, left = cos * offset[:, 0] + sin * offset[:, 1], cos * offset[:, 1] - sin * offset[:, 0]
         s.target_vec_b = torch.stack((ahead, left), dim=1)
