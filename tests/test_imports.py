@@ -35,6 +35,11 @@ ORDER = (
     "vbot.rewards.sets",
     "vbot.rewards.compute",
     "vbot.rewards.conformance",
+    "vbot.rewards.probes",
+    "vbot.rewards.cards",
+    "vbot.rewards.charts",
+    "vbot.rewards.scaffold",
+    "vbot.rewards.__main__",
     "vbot.ppo.vec_env",
     "vbot.ppo.gaussian",
     "vbot.ppo.network",
@@ -83,7 +88,7 @@ ORDER = (
 # and a search only what can be written into a configuration: its trials are runs like any other.
 ISLANDS = {
     "vbot.ppo": {"vbot.errors", "vbot.config", "vbot.run"},
-    "vbot.rewards": {"vbot.errors", "vbot.ranges", "vbot.state", "vbot.yaml_files", "vbot.config"},
+    "vbot.rewards": {"vbot.errors", "vbot.ranges", "vbot.state", "vbot.yaml_files", "vbot.config", "vbot.cli"},
     "vbot.courses": {"vbot.errors"},
     "vbot.robot": {"vbot.errors", "vbot.yaml_files"},
     "vbot.sim": {"vbot.errors", "vbot.courses", "vbot.robot"},
