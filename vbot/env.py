@@ -96,6 +96,11 @@ class Env:
         """Names of the K reward terms, in the order of the columns of ``Episodes.term_sums``."""
         return self._reward.names if self._reward is not None else []
 
+    @property
+    def term_raw(self) -> Tensor:
+        """(K, N) raw values of the last step, overwritten by the next; K is 0 without a reward."""
+        return self._reward.raw if self._reward is not None else torch.zeros(0, self.num_envs, device=self.device)
+
     def reset(self) -> Tensor:
         """Start every episode; observations (N, num_obs)."""
         self.live[:] = True

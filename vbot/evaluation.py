@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,11 +15,15 @@ from vbot.env import Env
 from vbot.episodes import Episodes
 from vbot.errors import UserError
 from vbot.ppo import ActorCritic
+from vbot.records import RecordKeeper, Records, concatenate
 from vbot.rewards.sets import RewardSet
 from vbot.run import find_checkpoint, load_checkpoint
 
 BATCH = 1024
 """Most episodes that are simulated side by side."""
+
+VALIDATION = "validation"
+"""The random stream of the held-out episodes of a training."""
 
 Policy = Callable[[Tensor], Tensor]
 
@@ -34,8 +38,9 @@ class Evaluator:
     """Runs a policy on the same held-out episodes every time; keeps its environment between calls.
 
     Args:
-        purpose: name of the random stream; training uses "validation", the evaluate command "evaluate".
+        purpose: name of the random stream; training uses VALIDATION, the evaluate command "evaluate".
         reward_set: also record the income of the episodes; without it their returns are 0.
+        discount: per control step, for the discounted sums of ``examine``.
     """
 
     def __init__(
@@ -47,8 +52,9 @@ class Evaluator:
         purpose: str,
         threads: int = 0,
         reward_set: RewardSet | None = None,
+        discount: float = 1.0,
     ) -> None:
-        self._episodes, self._seed, self._purpose = episodes, seed, purpose
+        self._episodes, self._seed, self._purpose, self._discount = episodes, seed, purpose, discount
         self._generator = random_stream(purpose, seed)
         self._env = Env(
             dataclasses.replace(config, num_envs=min(episodes, BATCH)),
@@ -60,20 +66,36 @@ class Evaluator:
 
     def __call__(self, policy: Policy) -> Episodes:
         """Run the episodes; ``policy`` maps observations (N, num_obs) to actions (N, num_actions)."""
+        return Episodes.concatenate([episodes for episodes, _ in self._batches(policy, record=False)])
+
+    def examine(self, policy: Policy) -> Records:
+        """Run the same episodes, and keep more of them."""
+        parts: list[Records] = []
+        terms, first = tuple(self._env.term_names), 0
+        for episodes, keeper in self._batches(policy, record=True):
+            parts.append(keeper.end(episodes, terms, self._purpose, self._seed, first))
+            first += len(episodes)
+        return concatenate(parts)
+
+    def _batches(self, policy: Policy, *, record: bool) -> Iterator[tuple[Episodes, RecordKeeper]]:
+        env = self._env
         self._generator.set_state(random_stream(self._purpose, self._seed).get_state())
-        parts: list[Episodes] = []
         missing = self._episodes
         while missing > 0:
-            obs = self._env.reset()
-            if missing < self._env.num_envs:
-                self._env.live[missing:] = False
-            missing -= int(self._env.live.sum())
-            while bool(self._env.live.any()):
-                obs = self._env.step(policy(obs)).obs
-            ended = self._env.take_episodes()
-            if ended is not None:
-                parts.append(ended)
-        return Episodes.concatenate(parts)
+            obs = env.reset()
+            if missing < env.num_envs:
+                env.live[missing:] = False
+            missing -= int(env.live.sum())
+            keeper = RecordKeeper(env.num_envs, len(env.term_names), self._discount)
+            keeper.begin(env.state)
+            while bool(env.live.any()):
+                live = env.live.clone()
+                obs = env.step(policy(obs)).obs
+                if record:
+                    keeper.add(env.state, env.term_raw, live)
+            episodes = env.take_episodes()
+            if episodes is not None:
+                yield episodes, keeper
 
 
 def rank(summary: Mapping[str, Any]) -> tuple[float, float]:
@@ -90,6 +112,7 @@ def policy_content(model: ActorCritic, env: Env, config: Config, steps: int) -> 
         "num_actions": env.num_actions,
         "env": dataclasses.asdict(config.env),
         "ppo": dataclasses.asdict(config.ppo),
+        "validation": {"seed": config.train.seed, "episodes": config.train.eval_episodes},
         "steps": steps,
     }
 
@@ -102,6 +125,8 @@ class LoadedPolicy:
     model: ActorCritic
     env: EnvConfig
     steps: int
+    validation: dict[str, int] | None
+    """Seed and number of the held-out episodes that judged it in training; None in checkpoints of old."""
 
     def __call__(self, obs: Tensor) -> Tensor:
         return self.model.act_deterministic(obs)
@@ -135,4 +160,4 @@ def load_policy(path: Path, *, task: str | None = None) -> LoadedPolicy:
         model.load_state_dict(content["model"])
     except (KeyError, TypeError, RuntimeError) as error:
         raise UserError(f"{file} does not fit this version of vbot: {str(error).splitlines()[0]}") from None
-    return LoadedPolicy(file, model.eval(), env, content["steps"])
+    return LoadedPolicy(file, model.eval(), env, content["steps"], content.get("validation"))

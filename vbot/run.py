@@ -2,8 +2,11 @@
 
 config.yaml               resolved configuration, and the origin of every value
 meta.json                 versions, git commit, seed, machine, fingerprint
+audit.json                what the audit at the start said of the reward
 metrics.jsonl             a line per update
 eval.jsonl                a line per evaluation
+findings.jsonl            what the detectors saw, a line per finding and evaluation
+episodes/STEPS.npz        records of an evaluation's episodes (vbot.records); final.npz of those that end the run
 events.out.tfevents.*     TensorBoard
 checkpoints/NAME.pt       init, step_*, best, final; registry.yaml lists them with their evaluation
 checkpoints/resume.state  everything to go on bit for bit, replaced at every periodic checkpoint
@@ -31,8 +34,9 @@ from vbot.config import Config
 from vbot.errors import UserError
 from vbot.yaml_files import read_yaml, write_yaml
 
-CONFIG, META, RESULT = "config.yaml", "meta.json", "result.json"
-METRICS, EVALUATIONS = "metrics.jsonl", "eval.jsonl"
+CONFIG, META, AUDIT, RESULT = "config.yaml", "meta.json", "audit.json", "result.json"
+METRICS, EVALUATIONS, FINDINGS = "metrics.jsonl", "eval.jsonl", "findings.jsonl"
+EPISODES = "episodes"
 CHECKPOINTS, CHECKPOINT_LIST, RESUME = "checkpoints", "registry.yaml", "resume.state"
 PLUGINS = "plugins"
 _FORMAT = "vbot checkpoint 1"
@@ -45,8 +49,18 @@ class Run:
         self.path = path
 
     @classmethod
-    def create(cls, path: Path, config: Config, fingerprint: str, plugins: Iterable[Path]) -> "Run":
+    def create(
+        cls,
+        path: Path,
+        config: Config,
+        fingerprint: str,
+        plugins: Iterable[Path],
+        term_code: Mapping[str, str] | None = None,
+    ) -> "Run":
         """Make the directory and write what is known at the start.
+
+        Args:
+            term_code: reward term -> hash of its code, to tell later which of them has changed.
 
         Raises:
             UserError: there is a run already, or the directory cannot be written.
@@ -58,7 +72,7 @@ class Run:
             (path / PLUGINS).mkdir(exist_ok=True)
             for plugin in plugins:
                 shutil.copyfile(plugin, path / PLUGINS / plugin.name)
-            write_atomically(path / META, json.dumps(_meta(config, fingerprint), indent=2).encode() + b"\n")
+            write_atomically(path / META, json.dumps(_meta(config, fingerprint, term_code), indent=2).encode() + b"\n")
             content = {**config.to_dict(), "origin": dict(sorted(config.origins.items()))}
             write_atomically(path / CONFIG, write_yaml(content).encode())
         except OSError as error:
@@ -92,6 +106,9 @@ class Run:
         """Write the result: the last act of a run."""
         write_atomically(self.path / RESULT, json.dumps(result, indent=2).encode() + b"\n")
 
+    def save_audit(self, report: Mapping[str, Any]) -> None:
+        write_atomically(self.path / AUDIT, json.dumps(report, indent=2).encode() + b"\n")
+
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         self._append(METRICS, row)
 
@@ -101,10 +118,33 @@ class Run:
     def evaluations(self) -> list[dict[str, Any]]:
         return read_lines(self.path / EVALUATIONS)
 
+    def append_findings(self, rows: Iterable[Mapping[str, Any]]) -> None:
+        for row in rows:
+            self._append(FINDINGS, row)
+
+    def findings(self) -> list[dict[str, Any]]:
+        """What the detectors saw: a finding of ``vbot.findings`` with ``steps``, ``share`` and how to replay it."""
+        return read_lines(self.path / FINDINGS)
+
+    def save_episodes(self, name: str, content: bytes) -> None:
+        """Keep packed episode records as ``episodes/NAME.npz``."""
+        (self.path / EPISODES).mkdir(exist_ok=True)
+        write_atomically(self.path / EPISODES / f"{name}.npz", content)
+
+    def episode_files(self) -> list[Path]:
+        """Records of the evaluations, in the order of their steps, those that ended the run last."""
+        found = (self.path / EPISODES).glob("*.npz")
+        return sorted(found, key=lambda file: int(file.stem) if file.stem.isdigit() else sys.maxsize)
+
     def rewind(self, steps: int) -> None:
         """Drop what was logged after ``steps``: a resumed run goes through it again."""
-        for name in (METRICS, EVALUATIONS):
+        for file in self.episode_files():
+            if not (file.stem.isdigit() and int(file.stem) <= steps):
+                file.unlink()
+        for name in (METRICS, EVALUATIONS, FINDINGS):
             file = self.path / name
+            if name == FINDINGS and not file.is_file():
+                continue
             kept = [row for row in read_lines(file) if row["steps"] <= steps]
             write_atomically(file, "".join(json.dumps(row) + "\n" for row in kept).encode())
         kept_checkpoints = [c for c in self.checkpoints() if c["steps"] <= steps]
@@ -114,7 +154,7 @@ class Run:
         self, name: str, content: Mapping[str, Any], steps: int, evaluation: Mapping[str, Any] | None
     ) -> None:
         """Save a policy as ``checkpoints/NAME.pt`` and list it. ``content`` holds tensors and plain values only."""
-        file = self.path / CHECKPOINTS / f"{name}.pt"
+        file = self.checkpoint_file(name)
         save_state(file, {"format": _FORMAT, **content})
         listed = [c for c in self.checkpoints() if c["name"] != name]
         listed.append({"name": name, "file": file.name, "steps": steps, "evaluation": evaluation})
@@ -124,6 +164,9 @@ class Run:
         """What ``registry.yaml`` lists: name, file, steps, evaluation."""
         file = self.path / CHECKPOINTS / CHECKPOINT_LIST
         return read_yaml(file)["checkpoints"] if file.is_file() else []
+
+    def checkpoint_file(self, name: str) -> Path:
+        return self.path / CHECKPOINTS / f"{name}.pt"
 
     def save_resume(self, state: Mapping[str, Any]) -> None:
         save_state(self.path / CHECKPOINTS / RESUME, state)
@@ -210,12 +253,13 @@ def write_atomically(file: Path, content: bytes) -> None:
     os.replace(temporary, file)
 
 
-def _meta(config: Config, fingerprint: str) -> dict[str, Any]:
+def _meta(config: Config, fingerprint: str, term_code: Mapping[str, str] | None) -> dict[str, Any]:
     packages = ("torch", "mujoco", "numpy")
     return {
         "started": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
         "command": sys.argv,
         "fingerprint": fingerprint,
+        "term_code": dict(term_code or {}),
         "seed": config.train.seed,
         "versions": {
             "vbot": vbot.__version__,

@@ -1,5 +1,6 @@
 """From what the user typed to a resolved configuration: the layers, the reward set, the registry."""
 
+import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -29,6 +30,13 @@ class Settings:
             {term.spec.name: term.spec.source for term in self.reward_set.terms}
             | {"task": repr(load_task(self.config.env.task)), "robot": robot.description()}
         )
+
+    @property
+    def term_code(self) -> dict[str, str]:
+        """Reward term -> hash of its source, with what it uses of its own file."""
+        return {
+            term.spec.name: hashlib.sha256(term.spec.source.encode()).hexdigest()[:16] for term in self.reward_set.terms
+        }
 
 
 def resolve(

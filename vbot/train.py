@@ -1,5 +1,6 @@
 """Train a policy: ``python -m vbot.train --reward-set phase5``."""
 
+import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -9,7 +10,7 @@ from vbot.config import Config
 from vbot.errors import UserError
 from vbot.rewards.plugins import load_plugins
 from vbot.run import Run
-from vbot.settings import resolve
+from vbot.settings import Settings, resolve
 
 _OPTIONS = {
     "task": "env.task",
@@ -42,6 +43,7 @@ def _parser() -> Parser:
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with an interrupted run")
     parser.add_argument("--eval-interval", type=int, metavar="STEPS")
     parser.add_argument("--checkpoint-interval", type=int, metavar="STEPS")
+    parser.add_argument("--no-audit", action="store_true", help="do not look first at what the reward pays for")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
 
@@ -66,9 +68,11 @@ def main(arguments: list[str] | None = None) -> None:
         )
         experiment = Experiment(settings, quiet=given.quiet)
         directory = given.run_dir or _default_directory(settings.config)
-        run = Run.create(directory, settings.config, settings.fingerprint, plugins)
+        run = Run.create(directory, settings.config, settings.fingerprint, plugins, settings.term_code)
     if not given.quiet:
         print(_table(settings.config, run, settings.fingerprint), flush=True)
+    if given.resume is None and not given.no_audit:
+        _audit(settings, run, quiet=given.quiet)
     try:
         experiment.train(run, resume=given.resume is not None)
     except KeyboardInterrupt:
@@ -77,6 +81,18 @@ def main(arguments: list[str] | None = None) -> None:
         raise
     if not given.quiet:
         print(f"evaluate it: python -m vbot.evaluate {run.path}\nwatch it:    python -m vbot.play {run.path}")
+
+
+def _audit(settings: Settings, run: Run, *, quiet: bool) -> None:
+    """What the reward pays for, in short, before the work: said and recorded, and the work goes on."""
+    from vbot.audit import brief
+    from vbot.audit.report import findings_text
+
+    report = brief(settings)
+    run.save_audit(report.to_dict())
+    if not quiet:
+        print(f"audit ({report.seconds:.1f} s; more: python -m vbot.audit --config {run.config_file})")
+        print(textwrap.indent(findings_text(report.findings), "  "), flush=True)
 
 
 def _options(given: Any) -> dict[str, Any]:
@@ -90,7 +106,7 @@ def _options(given: Any) -> dict[str, Any]:
 
 def _refuse_beside_resume(given: Any) -> None:
     for name, value in vars(given).items():
-        if name not in ("resume", "quiet") and value not in (None, []):
+        if name not in ("resume", "quiet") and value is not False and value not in (None, []):
             option = "--set" if name == "assignments" else f"--{name.replace('_', '-')}"
             raise UserError(f"--resume goes on with the run as it was configured; {option} cannot be changed")
 

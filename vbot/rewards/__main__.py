@@ -18,12 +18,14 @@ from vbot.rewards.scaffold import write_term
 def main(arguments: list[str] | None = None) -> None:
     """The command; ``arguments`` default to those of the process. Raises UserError."""
     parser = Parser(prog="python -m vbot.rewards", description="What reward terms there are, and a new one.")
-    actions = parser.add_subparsers(
-        dest="action", required=True, metavar="list | show TERM | new TERM", parser_class=_subparser
-    )
-    listing = actions.add_parser("list", help="a table of all terms")
-    show = actions.add_parser("show", help="one term: formula, curves, what it pays")
-    new = actions.add_parser("new", help="write TERM.py, a plugin, and its test")
+    actions = parser.add_subparsers(dest="action", required=True, metavar="list | show TERM | new TERM")
+
+    def add(name: str, what: str) -> argparse.ArgumentParser:
+        return actions.add_parser(name, help=what, description=what)
+
+    listing = add("list", "a table of all terms")
+    show = add("show", "one term: formula, curves, what it pays")
+    new = add("new", "write TERM.py, a plugin, and its test")
     for action in (show, new):
         action.add_argument("term", metavar="TERM")
     for action in (listing, show, new):
@@ -47,10 +49,6 @@ def main(arguments: list[str] | None = None) -> None:
         print(f"  python -m vbot.rewards show {given.term} --plugin {file}")
         print(f"  python -m pytest {test}")
         print(f"  python -m vbot.audit --reward-set swift --plugin {file} --set reward.terms.{given.term}=SCALE")
-
-
-def _subparser(*, prog: str, help: str = "", **_: Any) -> argparse.ArgumentParser:
-    return Parser(prog=prog, description=help)
 
 
 def _table(cards: list[Card]) -> str:
