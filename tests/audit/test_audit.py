@@ -10,6 +10,8 @@ from vbot.audit.__main__ import main
 from vbot.audit.report import text
 from vbot.audit.subject import Subject
 from vbot.findings import Finding
+from vbot.rewards import REGISTRY
+from vbot.rewards.plugins import load_plugins
 from vbot.settings import Settings, resolve
 
 torch.set_num_threads(1)
@@ -123,8 +125,9 @@ def test_fine_tracking_before_the_reach_is_hovering():
     assert "conservative hovering" not in found(gated, "error", "warning")
 
 
-def test_paying_every_entry_is_reach_and_farm(tmp_path):
+def test_paying_every_entry_is_reach_and_farm(tmp_path, monkeypatch):
     """A bonus that is not once per episode: the cause named for it."""
+    monkeypatch.setattr(REGISTRY, "_terms", dict(REGISTRY._terms))
     (tmp_path / "farm.py").write_text(
         "from vbot.rewards import State, reward\n"
         "@reward(scale=50.0, kind='event')\n"
@@ -133,21 +136,44 @@ def test_paying_every_entry_is_reach_and_farm(tmp_path):
         "    return ((s.distance < 0.5) & (s.prev_distance >= 0.5)).float()\n"
     )
     (tmp_path / "farm.yaml").write_text("terms: {progress: 10, every_entry: 50, termination: -100}")
-    from vbot.rewards import REGISTRY
-    from vbot.rewards.plugins import load_plugins
-
-    before = dict(REGISTRY._terms)
-    try:
-        load_plugins([tmp_path / "farm.py"])
-        assert "reach-and-farm" in found(brief(settings(str(tmp_path / "farm.yaml"))), "error")
-    finally:
-        REGISTRY._terms = before
+    load_plugins([tmp_path / "farm.py"])
+    assert "reach-and-farm" in found(brief(settings(str(tmp_path / "farm.yaml"))), "error")
 
 
 def test_a_cheap_fall_after_the_arrival_is_touch_and_die(tmp_path):
     """Every step costs effort, 0.6 a step for a robot that stands, and a fall hardly anything."""
     (tmp_path / "touch.yaml").write_text("terms: {progress: 10, arrival_bonus: 100, torques: -1e-3, termination: -1}")
     assert "touch-and-die" in found(brief(settings(str(tmp_path / "touch.yaml"))), "error")
+
+
+def test_a_term_with_memory_is_paid_for_its_steps_and_not_for_lasting(tmp_path, monkeypatch):
+    """A potential, 50 at the target and 0 outside: entering pays it once, however long the robot then stands there."""
+    monkeypatch.setattr(REGISTRY, "_terms", dict(REGISTRY._terms))
+    (tmp_path / "arriving.py").write_text(
+        "import torch\n"
+        "from vbot.rewards import State, reward\n"
+        "@reward(scale=50.0, kind='event')\n"
+        "class arriving:\n"
+        '    """Change of a potential that is 1 at the target; an event."""\n'
+        "    def __init__(self, num_envs: int, device: torch.device) -> None:\n"
+        "        self.before = torch.zeros(num_envs, device=device)\n"
+        "    def __call__(self, s: State) -> torch.Tensor:\n"
+        "        now = s.reached.float()\n"
+        "        self.before, gain = now, now - self.before\n"
+        "        return gain\n"
+        "    def reset(self, mask: torch.Tensor) -> None:\n"
+        "        self.before = torch.where(mask, 0.0, self.before)\n"
+    )
+    (tmp_path / "set.yaml").write_text("terms: {progress: 30, arriving: 50, termination: -100}")
+    load_plugins([tmp_path / "arriving.py"])
+    report = brief(settings(str(tmp_path / "set.yaml")))
+    assert found(report, "error", "warning") == set()
+    assert report.budget["arrival_events"] == {"arriving": pytest.approx(50.0)}
+    k = list(report.names).index("arriving")
+    earned = {o.behaviour: float(o.sums[k]) for o in report.outcomes if o.distance_m == 3.0}
+    assert earned["walk at 1 m/s and stop"] == pytest.approx(50.0)
+    assert earned["fly through"] == pytest.approx(0.0)  # in and out again
+    assert earned["hover at 0.55 m"] == 0.0
 
 
 # Ghosts.

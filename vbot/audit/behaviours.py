@@ -225,7 +225,7 @@ def _suggestion(cheat: str, term: str | None) -> str:
     return {
         "sprint-crash": f"a cap on the speed that {named} pays for, as progress.max_speed",
         "touch-and-die": "a termination that costs more than the arrival pays",
-        "conservative hovering": f"paying {named} after the reach only",
+        "conservative hovering": f"lowering {named}, or paying it after the reach only",
         "die early": "a termination that costs more than what it escapes",
         "hover near boundary": "more pay for progress towards the target",
     }.get(cheat, f"lowering {named}, or ending it with the reach")

@@ -39,7 +39,8 @@ def find(subject: Subject) -> list[Finding]:
             others = _others(value)
             if others and all(_same(term, key, other, batch, values) for other in others):
                 message = f"{key}={value!r} has no effect: {' and '.join(map(repr, others))} give the same reward"
-                found.append(_ghost(name, message, f"removing {key}", level="note"))
+                mend = f"a {key} that binds, or none: it is {term.spec.params[key]!r} by default"
+                found.append(_ghost(name, message, mend, level="note"))
     return found
 
 

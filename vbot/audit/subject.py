@@ -120,9 +120,15 @@ class Subject:
             height_m=self.standing_height,
         )
 
-    def incomes(self, s: State) -> Tensor:
-        """(K, N) weighted income of one control step in these states, before any time decay."""
+    def incomes(self, s: State, before: State | None = None) -> Tensor:
+        """(K, N) weighted income of one control step in these states, before any time decay.
+
+        Args:
+            before: what terms with memory saw one step earlier; the same states if None: a robot that goes on so.
+        """
         function = self.reward_function(s.num_envs)
+        if any(term.spec.stateful for term in self.reward_set.terms):
+            function(before if before is not None else s)
         function(s)
         return function.weighted
 
@@ -149,7 +155,8 @@ class Subject:
             )
             for stopped in (lasting, lasting / 2)
         ]  # fmt: skip
-        stop = self.incomes(stops[0])[:, 0] - self.incomes(stops[1])[:, 0]
+        walking = self.robots(2 * radius, 0.6, initial_distance=3.0, time_s=2.0)
+        stop = self.incomes(stops[0], walking)[:, 0] - self.incomes(stops[1])[:, 0]
         falling = self.robots(3.0, 0.0, initial_distance=3.0, time_s=2.0)
         upright = self.incomes(falling)[:, 0]
         falling.fallen[:] = True

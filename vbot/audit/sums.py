@@ -138,7 +138,7 @@ def _hovering(subject: Subject) -> list[Finding]:
             f"standing just outside the target pays {out_s:.4g} per s, {share} what standing at it goes on to pay "
             f"({in_s:.4g})",
             "fine_position_tracking.after_reach: true" if main == "fine_position_tracking" else
-            f"paying {main} after the reach only, or a term such as stay at the target",
+            f"lowering {main}, or a term such as stay at the target",
             {
                 "outside_per_s": out_s,
                 "at_target_per_s": in_s,
