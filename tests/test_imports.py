@@ -91,6 +91,7 @@ ORDER = (
     "vbot.audit.rescore",
     "vbot.audit.diff",
     "vbot.audit.__main__",
+    "vbot.detectors",
     "vbot.dashboard",
     "vbot.experiment",
     "vbot.train",

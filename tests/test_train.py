@@ -22,8 +22,9 @@ from vbot.cli import run_command
 TINY = [
     "--task", "section001-contest", "--num-envs", "32", "--threads", "1", "--device", "cpu",
     "--set", "ppo.rollouts=8", "--set", "train.eval_episodes=4", "--set", "train.final_episodes=4",
-    "--set", "ppo.policy_hidden_layer_sizes=[16]", "--set", "ppo.value_hidden_layer_sizes=[16]",
+    "--set", "ppo.policy_hidden_layer_sizes=[16]", "--set", "ppo.value_hidden_layer_sizes=[16]", "--no-audit",
 ]  # fmt: skip
+AUDITED = TINY[:-1]
 STEPS_PER_UPDATE = 32 * 8
 # No display and no hint how to render without one: as on a server.
 BARE = {key: value for key, value in os.environ.items() if key not in ("MUJOCO_GL", "DISPLAY")}
@@ -43,7 +44,9 @@ def trained(tmp_path_factory) -> Path:
     """A finished run of twelve updates."""
     directory = tmp_path_factory.mktemp("trained")
     run = directory / "run"
-    command("train", "--reward-set", "phase5", "--run-dir", run, "--steps", 12 * STEPS_PER_UPDATE, *TINY, cwd=directory)
+    command(
+        "train", "--reward-set", "phase5", "--run-dir", run, "--steps", 12 * STEPS_PER_UPDATE, *AUDITED, cwd=directory
+    )
     return run
 
 
@@ -67,6 +70,73 @@ def test_a_run_leaves_everything_the_design_names(trained):
     result = json.loads((trained / "result.json").read_text())
     assert result["steps"] == 12 * STEPS_PER_UPDATE
     assert result["best"]["episodes"] == 4
+
+
+def test_a_run_begins_with_an_audit_that_it_records(trained, tmp_path):
+    report = json.loads((trained / "audit.json").read_text())
+    assert report["reward_set"] == "phase5"
+    assert "conservative hovering" in {f["name"] for f in report["findings"]}
+    said = command(
+        "train", "--reward-set", "phase5", "--run-dir", "said", "--steps", STEPS_PER_UPDATE, *AUDITED, cwd=tmp_path
+    ).stdout
+    assert "warning  conservative hovering: standing just outside the target pays" in said
+    command(
+        "train", "--reward-set", "phase5", "--run-dir", "unsaid", "--steps", STEPS_PER_UPDATE, *TINY, cwd=tmp_path
+    )  # fmt: skip
+    assert not (tmp_path / "unsaid" / "audit.json").exists()
+    weights = [
+        torch.load(tmp_path / name / "checkpoints" / "final.pt", weights_only=True)["model"]
+        for name in ("said", "unsaid")
+    ]
+    assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])  # and changes nothing
+
+
+def test_evaluated_episodes_are_recorded_and_come_again_to_the_bit(trained):
+    from vbot.evaluation import load_policy
+    from vbot.player import Show
+    from vbot.records import load
+
+    files = sorted(f.name for f in (trained / "episodes").iterdir())
+    assert f"{12 * STEPS_PER_UPDATE}.npz" in files
+    assert "final.npz" in files
+    records = load(trained / "episodes" / f"{12 * STEPS_PER_UPDATE}.npz")
+    assert sorted(records.number.tolist()) == [0, 1, 2, 3]
+    for row in (0, 3):
+        show = Show(load_policy(trained / "checkpoints" / "final.pt"), 1, 0, held_out=int(records.number[row]))
+        steps = sum(1 for _ in show)
+        assert steps == int(records.steps[row])
+        final = show._env.state.distance[show._row]
+        assert float(final) == float(records.episodes.final_distance_m[row])
+
+
+def test_findings_of_a_run_name_an_episode_that_play_shows(tmp_path, capsys):
+    """A policy that has learned nothing stands, and pay for standing is what it lives on."""
+    from vbot.evaluation import load_policy
+    from vbot.play import witness
+    from vbot.player import Show
+
+    (tmp_path / "lazy.yaml").write_text("terms: {alive_bonus: 0.5, arrival_bonus: 15, termination: -100}")
+    command(
+        "train", "--reward-set", "lazy.yaml", "--run-dir", "run", "--steps", 8 * STEPS_PER_UPDATE, *TINY,
+        "--eval-interval", 4 * STEPS_PER_UPDATE, cwd=tmp_path,
+    )  # fmt: skip
+    findings = {f["name"]: f for f in rows(tmp_path / "run" / "findings.jsonl")}
+    lazy = findings["lazy robot"]
+    assert "alive dominance" in findings
+    assert (lazy["steps"], lazy["evaluation_seed"], lazy["level"]) == (8 * STEPS_PER_UPDATE, 0, "warning")
+    policy = f"run/checkpoints/{lazy['checkpoint']}.pt"
+    assert lazy["replay"] == f"python -m vbot.play {policy} --episode-seed {lazy['episode']}"
+    assert witness(tmp_path / "run", lazy["episode"]) == tmp_path / policy  # of the run, the policy that was seen
+    assert sum(1 for _ in Show(load_policy(tmp_path / policy), 1, 0, held_out=lazy["episode"])) == 10 / 0.02
+    shown = capsys.readouterr().out
+    assert "lazy robot at 2,048 steps: 100 % of 4 episodes stood" in shown
+    assert "ran out of time after 10.0 s" in shown
+    refused = command("play", "run", "--episode-seed", 4, "--video", "no.gif", cwd=tmp_path, check=False)
+    assert refused.returncode == 2
+    assert "--episode-seed must be one of the 4 held-out episodes, 0..3" in refused.stderr
+    assert not (tmp_path / "no.gif").exists()
+    scored = command("audit", "--episodes", "run", "--set", "reward.terms.alive_bonus=0.1", cwd=tmp_path).stdout
+    assert "0 of them successes" in scored
 
 
 def test_config_yaml_tells_every_value_and_its_origin(trained):
@@ -130,7 +200,7 @@ def test_evaluate_prints_the_contract_and_repeats_itself(trained, tmp_path):
 
 def test_play_writes_a_video_in_which_something_moves(trained, tmp_path):
     imageio = pytest.importorskip("imageio.v2")
-    command("play", trained, "--video", "out.gif", "--episodes", 1, cwd=tmp_path)
+    command("play", trained, "--video", "out.gif", "--episode-seed", 0, cwd=tmp_path)
     frames = imageio.mimread(tmp_path / "out.gif", memtest=False)
     assert len(frames) > 20
     assert frames[0].shape[:2] == (400, 640)

@@ -1,7 +1,7 @@
 """TensorBoard: what is written under which tag, in this one place."""
 
 import math
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -53,6 +53,15 @@ class Dashboard:
         for name, value in summary.items():
             if isinstance(value, (int, float)) and name not in ("episodes", "seed", "steps"):
                 self._scalar(f"Evaluation / {name}", value, steps)
+
+    def findings(self, rows: Sequence[Mapping[str, Any]], steps: int) -> None:
+        """What the detectors saw in an evaluation, a row of the run's findings each."""
+        for row in rows:
+            self._scalar(f"Finding / {row['name']}", row["share"], steps)
+            shown = f"; {row['replay']}" if row["replay"] else ""
+            self._writer.add_text(
+                f"Finding / {row['name']}", f"{row['message']}; evaluation seed {row['evaluation_seed']}{shown}", steps
+            )
 
     def close(self) -> None:
         self._writer.close()

@@ -11,12 +11,15 @@ from torch import Tensor
 
 from vbot.config import TrainConfig
 from vbot.dashboard import Dashboard
+from vbot.detectors import Watch, decline, detect
 from vbot.env import Env
 from vbot.episodes import Episodes
 from vbot.errors import DivergedError, UserError
-from vbot.evaluation import Evaluator, policy_content, random_stream, rank
+from vbot.evaluation import VALIDATION, Evaluator, policy_content, random_stream, rank
 from vbot.interrupt import catch_interrupt
 from vbot.ppo import Trainer
+from vbot.records import Records, pack
+from vbot.rewards.cards import pays_for_living
 from vbot.run import Run
 from vbot.settings import Settings
 from vbot.sim import available_cores
@@ -52,9 +55,9 @@ class Experiment:
             desynchronize=True,
         )
         self._trainer = Trainer(self._env, config.ppo, seed=config.train.seed, device=self._device)
-        self._evaluator = Evaluator(
-            config.env, config.train.eval_episodes, config.train.seed, purpose="validation", threads=self._threads
-        )
+        self._evaluator = self._judge(config.train.eval_episodes, VALIDATION)
+        self._watch = Watch()
+        self._alive = torch.tensor([pays_for_living(t.spec, t.params) for t in settings.reward_set.terms])
         self._line = LiveLine(quiet=quiet)
         self._recent: list[Episodes] = []
         self._elapsed_s = 0.0  # before this process took the run up
@@ -179,7 +182,8 @@ class Experiment:
     def _evaluate(self) -> None:
         start = time.perf_counter()
         torch.set_num_threads(1)
-        summary = self._evaluator(self._act).summary()
+        records = self._evaluator.examine(self._act)
+        summary = records.episodes.summary()
         self._evaluation_s += time.perf_counter() - start
         row = {
             "steps": self.steps,
@@ -190,6 +194,7 @@ class Experiment:
         }
         self._last_evaluation = row
         self.run.append_evaluation(row)
+        self.run.save_episodes(str(self.steps), pack(records))
         self._dashboard.evaluation(summary, self.steps)
         marker = ""
         if self._best is None or rank(row) > rank(self._best["evaluation"]):
@@ -201,6 +206,36 @@ class Experiment:
             f"{percent(summary['success_rate'])}  reached {percent(summary['reached_rate'])}  "
             f"falls {percent(summary['fall_rate'])}{marker}"
         )
+        self._look_for_cheats(records)
+
+    def _look_for_cheats(self, records: Records) -> None:
+        """Write what the detectors see, keep the policy that shows it, and say what is new."""
+        known = {row["name"] for row in self.run.findings()}
+        seen = detect(records, self._env.task, self.settings.reward_set, self._config.env.step_s, self._alive)
+        confirmed = self._watch.confirm([*seen, *decline(self.run.evaluations())])
+        policy = f"step_{self.steps}"
+        if any(e.episode is not None for e in confirmed):
+            self._save_policy(policy, self._last_evaluation)
+        rows = []
+        for e in confirmed:
+            replay = None
+            if e.episode is not None:
+                checkpoint = self.run.checkpoint_file(policy)
+                replay = f"python -m vbot.play {checkpoint} --episode-seed {e.episode}"
+            rows.append(
+                {
+                    "steps": self.steps,
+                    **e.to_dict(),
+                    "evaluation_seed": records.seed,
+                    "evaluation_episodes": len(records),
+                    "checkpoint": policy if replay else None,
+                    "replay": replay,
+                }
+            )
+            if e.finding.name not in known:
+                self._line.say(f"  {e.finding}" + (f"; watch it: {replay}" if replay else ""))
+        self.run.append_findings(rows)
+        self._dashboard.findings(rows, self.steps)
 
     def _finish(self) -> dict[str, Any]:
         if self._best is None or self._last_evaluation is None:
@@ -209,10 +244,9 @@ class Experiment:
         self.run.save_resume(self._state())
         self._trainer.model.load_state_dict(self._best["policy"]["model"])
         torch.set_num_threads(1)
-        judge = Evaluator(
-            self._config.env, self._train.final_episodes, self._train.seed, purpose="final", threads=self._threads
-        )
-        summary = judge(self._act).summary()
+        records = self._judge(self._train.final_episodes, "final").examine(self._act)
+        self.run.save_episodes("final", pack(records))
+        summary = records.episodes.summary()
         result = {
             "status": "finished",
             "steps": self.steps,
@@ -234,6 +268,17 @@ class Experiment:
             f"[{100 * low:.1f}, {100 * high:.1f}], falls {percent(summary['fall_rate'])}"
         )
         return result
+
+    def _judge(self, episodes: int, purpose: str) -> Evaluator:
+        return Evaluator(
+            self._config.env,
+            episodes,
+            self._train.seed,
+            purpose=purpose,
+            threads=self._threads,
+            reward_set=self.settings.reward_set,
+            discount=self._config.ppo.discount_factor,
+        )
 
     def _act(self, obs: Tensor) -> Tensor:
         """The deterministic policy for an environment on another device than the networks."""
@@ -262,19 +307,24 @@ class Experiment:
             "last_evaluation": self._last_evaluation,
             "evaluations": self._evaluations.done,
             "checkpoints": self._checkpoints.done,
+            "watch": self._watch.before,
             "recent": [dataclasses.asdict(e) for e in self._recent],
         }
 
     def _load(self, state: Mapping[str, Any]) -> None:
         if state["fingerprint"] != self.settings.fingerprint:
+            code, was = self.settings.term_code, self.run.meta().get("term_code", {})
+            changed = [name for name in code if name in was and was[name] != code[name]]
+            what = f"the code of {', '.join(changed)}" if changed else "reward, environment or algorithm"
             raise UserError(
                 f"{self.run.path} was made with fingerprint {state['fingerprint']}, its configuration now gives "
-                f"{self.settings.fingerprint}: reward, environment or algorithm changed; start a new run"
+                f"{self.settings.fingerprint}: {what} changed; start a new run (python -m vbot.audit --diff tells more)"
             )
         self._trainer.load_state_dict(state["trainer"])
         self._elapsed_s, self._evaluation_s = state["elapsed_s"], state["evaluation_s"]
         self._best, self._last_evaluation = state["best"], state["last_evaluation"]
         self._evaluations.done, self._checkpoints.done = state["evaluations"], state["checkpoints"]
+        self._watch.before = state["watch"]
         self._recent = [Episodes(**e) for e in state["recent"]]
         self.run.rewind(self.steps)
         self._save_best()  # the file may be of a later evaluation, which comes again

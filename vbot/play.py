@@ -15,6 +15,9 @@ def main(arguments: list[str] | None = None) -> None:
     parser.add_argument("--task", help="default: the task of the training")
     parser.add_argument("--episodes", type=int, default=3, metavar="N")
     parser.add_argument("--seed", type=int, default=0, metavar="S")
+    parser.add_argument(
+        "--episode-seed", type=int, metavar="N", help="a held-out episode of the training, as findings.jsonl names them"
+    )
     parser.add_argument("--video", type=Path, metavar="FILE", help="write a .gif or .mp4, without a display")
     given = parser.parse_args(arguments)
     if given.episodes < 1:
@@ -30,12 +33,33 @@ def main(arguments: list[str] | None = None) -> None:
     if given.task is not None:
         load_task(given.task)
     torch.set_num_threads(1)
-    show = Show(load_policy(given.path, task=given.task), given.episodes, given.seed)
+    path = given.path
+    if given.episode_seed is not None:
+        if given.task is not None:
+            raise UserError("--episode-seed is an episode of the training's own task; leave out --task")
+        path = witness(path, given.episode_seed)
+    show = Show(load_policy(path, task=given.task), given.episodes, given.seed, held_out=given.episode_seed)
     if given.video is None:
         view(show)
     else:
         record(show, given.video)
         print(f"wrote {given.video}")
+
+
+def witness(path: Path, episode: int) -> Path:
+    """Of a run, the policy of the latest finding that names this episode, after saying what it shows; else ``path``."""
+    from vbot.run import Run
+
+    if path.is_dir():
+        run = Run.open(path)
+        rows = [row for row in run.findings() if row["episode"] == episode and row["checkpoint"]]
+        if rows:
+            last = rows[-1]["checkpoint"]
+            for row in rows:
+                if row["checkpoint"] == last:
+                    print(f"{row['name']} at {row['steps']:,} steps: {row['message']}")
+            return run.checkpoint_file(last)
+    return path
 
 
 if __name__ == "__main__":

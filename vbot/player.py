@@ -12,7 +12,7 @@ import torch
 
 from vbot.env import Env
 from vbot.errors import UserError
-from vbot.evaluation import LoadedPolicy, random_stream
+from vbot.evaluation import BATCH, VALIDATION, LoadedPolicy, random_stream
 from vbot.scene import Trail, build_scene
 
 WIDTH, HEIGHT, FRAMES_PER_S = 640, 400, 25
@@ -21,12 +21,34 @@ HOLD_S = 0.8
 
 
 class Show:
-    """Episodes one after another, each control step shown on a model with the robot's looks."""
+    """Episodes one after another, each control step shown on a model with the robot's looks.
 
-    def __init__(self, policy: LoadedPolicy, episodes: int, seed: int) -> None:
-        config = dataclasses.replace(policy.env, num_envs=1)
-        self._policy, self._episodes = policy, episodes
-        self._env = Env(config, None, generator=random_stream("play", seed), threads=1, auto_reset=False)
+    Args:
+        held_out: show this one of the held-out episodes of the policy's training instead, exactly as it was judged.
+
+    Raises:
+        UserError: there is no such held-out episode.
+    """
+
+    def __init__(self, policy: LoadedPolicy, episodes: int, seed: int, *, held_out: int | None = None) -> None:
+        self._policy, self._episodes, self._row = policy, episodes, 0
+        num_envs, generator, skip = 1, random_stream("play", seed), 0
+        if held_out is not None:
+            if policy.validation is None:
+                raise UserError(
+                    f"{policy.file} does not say which episodes it was judged on; it is of an older version"
+                )
+            known = policy.validation["episodes"]
+            if not 0 <= held_out < known:
+                raise UserError(f"--episode-seed must be one of the {known} held-out episodes, 0..{known - 1}")
+            # All of its batch, so that spawns and networks are to the bit what they were; only this one is simulated.
+            num_envs, generator = min(known, BATCH), random_stream(VALIDATION, policy.validation["seed"])
+            skip, self._row = divmod(held_out, num_envs)
+            self._episodes = 1
+        config = dataclasses.replace(policy.env, num_envs=num_envs)
+        self._env = Env(config, None, generator=generator, threads=1, auto_reset=False)
+        for _ in range(skip):
+            self._env.reset()
         self.model = build_scene(self._env.robot, self._env.task, config.physics_step_s)
         self.data = mujoco.MjData(self.model)
         self.trail = Trail()
@@ -38,6 +60,8 @@ class Show:
         """Advance by one control step at a time; True on the last step of an episode."""
         for number in range(1, self._episodes + 1):
             obs = self._env.reset()
+            self._env.live[:] = False
+            self._env.live[self._row] = True
             self.trail.clear()
             while bool(self._env.live.any()):
                 self._place()
@@ -51,9 +75,9 @@ class Show:
 
     def _place(self) -> None:
         s = self._env.state
-        pose = torch.cat((s.base_pos_w[0], s.base_quat_w[0])).double().numpy()
+        pose = torch.cat((s.base_pos_w[self._row], s.base_quat_w[self._row])).double().numpy()
         self.data.qpos[self._root : self._root + 7] = pose
-        self.data.qpos[self._addresses] = s.joint_pos[0].double().numpy()
+        self.data.qpos[self._addresses] = s.joint_pos[self._row].double().numpy()
         mujoco.mj_kinematics(self.model, self.data)
         mujoco.mj_camlight(self.model, self.data)
         self.trail.add(pose[:3])
