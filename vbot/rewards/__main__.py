@@ -107,7 +107,7 @@ def _show(given: argparse.Namespace) -> None:
         ("mirror", "left and right pay the same" if this.symmetric else "left and right do NOT pay the same"),
         (
             "standing",
-            "  ".join(f"{place}: {this.pay(v):.4g}" for place, v in this.standing.items()) + f"  ({per})",
+            "  ".join(f"{place}: {this.pay(v) + 0.0:.4g}" for place, v in this.standing.items()) + f"  ({per})",
         ),
     ]
     width = max(len(name) for name, _ in rows)
