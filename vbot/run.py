@@ -106,9 +106,6 @@ class Run:
         """Write the result: the last act of a run."""
         write_atomically(self.path / RESULT, json.dumps(result, indent=2).encode() + b"\n")
 
-    def save_audit(self, report: Mapping[str, Any]) -> None:
-        write_atomically(self.path / AUDIT, json.dumps(report, indent=2).encode() + b"\n")
-
     def append_metrics(self, row: Mapping[str, Any]) -> None:
         self._append(METRICS, row)
 

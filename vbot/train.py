@@ -1,6 +1,5 @@
 """Train a policy: ``python -m vbot.train --reward-set phase5``."""
 
-import textwrap
 import time
 from pathlib import Path
 from typing import Any
@@ -10,7 +9,7 @@ from vbot.config import Config
 from vbot.errors import UserError
 from vbot.rewards.plugins import load_plugins
 from vbot.run import Run
-from vbot.settings import Settings, resolve
+from vbot.settings import resolve
 
 _OPTIONS = {
     "task": "env.task",
@@ -72,7 +71,9 @@ def main(arguments: list[str] | None = None) -> None:
     if not given.quiet:
         print(_table(settings.config, run, settings.fingerprint), flush=True)
     if given.resume is None and not given.no_audit:
-        _audit(settings, run, quiet=given.quiet)
+        from vbot.audit.report import begin
+
+        begin(settings, run.path, quiet=given.quiet)
     try:
         experiment.train(run, resume=given.resume is not None)
     except KeyboardInterrupt:
@@ -81,18 +82,6 @@ def main(arguments: list[str] | None = None) -> None:
         raise
     if not given.quiet:
         print(f"evaluate it: python -m vbot.evaluate {run.path}\nwatch it:    python -m vbot.play {run.path}")
-
-
-def _audit(settings: Settings, run: Run, *, quiet: bool) -> None:
-    """What the reward pays for, in short, before the work: said and recorded, and the work goes on."""
-    from vbot.audit import brief
-    from vbot.audit.report import findings_text
-
-    report = brief(settings)
-    run.save_audit(report.to_dict())
-    if not quiet:
-        print(f"audit ({report.seconds:.1f} s; more: python -m vbot.audit --config {run.config_file})")
-        print(textwrap.indent(findings_text(report.findings), "  "), flush=True)
 
 
 def _options(given: Any) -> dict[str, Any]:

@@ -23,7 +23,7 @@ from vbot.search.executor import Process
 Process.__init__.__defaults__ = ((sys.executable, {str(HERE / "slow_train.py")!r}),)
 run_command(main)
 """
-OPTIONS = ["--trials", "5", "--trial-steps", "800", "--only", "learning_rate", "--quiet"]
+OPTIONS = ["--trials", "5", "--trial-steps", "800", "--only", "learning_rate", "--quiet", "--no-audit"]
 
 
 def start(directory: Path, seconds: float, *more: str, code: str = SEARCH) -> subprocess.Popen:
@@ -125,7 +125,7 @@ REAL = "from vbot.cli import run_command; from vbot.search.__main__ import main;
 TINY = ["--trials", "1", "--trial-steps", "3072", "--only", "learning_rate", "--sampler", "random",
         "--set", "env.num_envs=64", "--set", "ppo.rollouts=16", "--set", "train.eval_episodes=8",
         "--set", "train.final_episodes=8", "--task", "section001-contest", "--set", "train.threads=1",
-        "--quiet"]  # fmt: skip
+        "--quiet", "--no-audit"]  # fmt: skip
 
 
 @pytest.mark.slow

@@ -1,5 +1,6 @@
 """The command: what it refuses before anything starts, and a whole search with trainings that take no time."""
 
+import json
 import sys
 from pathlib import Path
 
@@ -28,9 +29,9 @@ def by_rate(monkeypatch):
     monkeypatch.setenv("SLOW_TRAIN_S", "0")
 
 
-def search(directory: Path, *more: str) -> None:
+def search(directory: Path, *more: str, audit: bool = False) -> None:
     options = ["--trials", "2", "--trial-steps", "400", "--sampler", "random", "--only", "learning_rate", "--out"]
-    main([*options, str(directory), "--quiet", *more])
+    main([*options, str(directory), "--quiet", *([] if audit else ["--no-audit"]), *more])
 
 
 @pytest.mark.parametrize(
@@ -54,6 +55,21 @@ def test_a_mistake_is_an_error_before_anything_starts(tmp_path, options, message
     with pytest.raises(UserError, match=message):
         main(["--out", str(tmp_path / "study"), *options])
     assert not (tmp_path / "study").exists()
+
+
+def test_a_search_begins_with_an_audit_and_reports_what_was_seen_in_its_trials(tmp_path, fake):
+    directory = tmp_path / "study"
+    search(directory, audit=True)
+    assert json.loads((directory / "audit.json").read_text())["reward_set"] == "phase5"
+    assert "## What the detectors saw\n\nNothing." in (directory / "report.md").read_text()
+    trial = read_yaml(directory / "state.yaml")["trials"][0]
+    rows = [{"name": "lazy robot", "level": "warning"}, {"name": "dead term", "level": "note"}]
+    (directory / trial["run_dir"] / "findings.jsonl").write_text("".join(json.dumps(row) + "\n" for row in 2 * rows))
+    with pytest.raises(UserError, match="has finished"):
+        main(["--resume", str(directory), "--quiet"])  # and writes its report again
+    assert f"- trial {trial['id']}: lazy robot\n" in (directory / "report.md").read_text()
+    search(tmp_path / "unsaid")
+    assert not (tmp_path / "unsaid" / "audit.json").exists()
 
 
 def test_a_whole_search(tmp_path, fake):
@@ -109,7 +125,8 @@ def test_a_space_of_ones_own_is_kept_with_the_search(tmp_path, fake):
     file = tmp_path / "mine.yaml"
     file.write_text("reward_weights: {termination: {type: choice, values: [-200, -100]}}\n")
     directory = tmp_path / "study"
-    main(["--space", str(file), "--trials", "5", "--trial-steps", "400", "--out", str(directory), "--quiet"])
+    options = ["--trials", "5", "--trial-steps", "400", "--out", str(directory), "--quiet", "--no-audit"]
+    main(["--space", str(file), *options])
     assert (directory / "space.yaml").read_text() == file.read_text()
     parameters = [
         t["parameters"]["reward.terms.termination.scale"] for t in read_yaml(directory / "state.yaml")["trials"]

@@ -1,12 +1,26 @@
-"""An audit as a person reads it."""
+"""An audit as a person reads it, and the short one that work begins with."""
 
+import json
+import textwrap
 from collections.abc import Sequence
+from pathlib import Path
 
-from vbot.audit import Report
+from vbot.audit import Report, brief
 from vbot.audit.behaviours import Outcome
 from vbot.findings import Finding
+from vbot.run import AUDIT, CONFIG, write_atomically
+from vbot.settings import Settings
 
 _TERMS_SHOWN = 3
+
+
+def begin(settings: Settings, directory: Path, *, quiet: bool) -> None:
+    """What the reward pays for, in short, before the work: said, recorded in ``directory``, and the work goes on."""
+    report = brief(settings)
+    write_atomically(directory / AUDIT, json.dumps(report.to_dict(), indent=2).encode() + b"\n")
+    if not quiet:
+        print(f"audit ({report.seconds:.1f} s; more: python -m vbot.audit --config {directory / CONFIG})")
+        print(textwrap.indent(findings_text(report.findings), "  "), flush=True)
 
 
 def text(report: Report) -> str:

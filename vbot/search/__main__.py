@@ -7,6 +7,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vbot.audit.report import begin
 from vbot.cli import Parser, run_command
 from vbot.courses import load_task
 from vbot.errors import UserError
@@ -50,6 +51,7 @@ def _parser() -> Parser:
     parser.add_argument("--plugin", action="append", metavar="FILE", help="a file with reward terms")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/search-SET-TIME")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a search")
+    parser.add_argument("--no-audit", action="store_true", help="do not look first at what the reward pays for")
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
 
@@ -175,6 +177,8 @@ def _create(given: Any) -> Path:
             journal.close()
         # Last: without it there is no search.
         write_atomically(directory / CONFIG, write_yaml(content).encode())
+        if not given.no_audit:
+            begin(settings, directory, quiet=given.quiet)
     except OSError as error:
         raise UserError(f"cannot write {directory}: {error.strerror}") from None
     return directory

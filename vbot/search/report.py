@@ -3,9 +3,10 @@
 from typing import Any
 
 from vbot.config import build
+from vbot.detectors import across_trials
 from vbot.episodes import wilson_interval
 from vbot.errors import UserError
-from vbot.run import METRICS, Run, read_lines, write_atomically
+from vbot.run import FINDINGS, METRICS, Run, read_lines, write_atomically
 from vbot.search.executor import State
 from vbot.search.importance import LEAST_TRIALS, importance
 from vbot.search.objective import published_score
@@ -49,6 +50,7 @@ def report(study: Study) -> str:
         *_winner(study),
         *_table(study, trials),
         *_importance(study),
+        *_findings(study, trials),
         *_failures(study),
     ]
     return "\n".join(lines) + "\n"
@@ -166,11 +168,15 @@ def _table(study: Study, trials: list[RunRecord]) -> list[str]:
 
 def _published(study: Study, run: RunRecord) -> str:
     """The published composite score at the end of a run, a dash where anything of it is missing."""
-    rows = read_lines(study.directory / "trials" / run.name / METRICS)
-    last: dict[str, Any] = next((row for row in reversed(rows) if "return_mean" in row), {})
     limit_s = study.objective.limit_s
-    score = published_score({**last, **run.metrics}, limit_s) if run.objective is not None else None
+    score = published_score({**_last(study, run), **run.metrics}, limit_s) if run.objective is not None else None
     return f"{score:.3f}" if score is not None else "-"
+
+
+def _last(study: Study, run: RunRecord) -> dict[str, Any]:
+    """The last metrics of a run that tell of episodes; empty where none do."""
+    rows = read_lines(study.directory / "trials" / run.name / METRICS)
+    return next((row for row in reversed(rows) if "return_mean" in row), {})
 
 
 def _cell(parameter: Parameter, point: dict[str, Any]) -> str:
@@ -197,6 +203,22 @@ def _importance(study: Study) -> list[str]:
 
 def _complete(study: Study, run: RunRecord) -> bool:
     return run.seed == study.plan.seed and run.state is State.COMPLETE
+
+
+def _findings(study: Study, trials: list[RunRecord]) -> list[str]:
+    """Cheats and the like that were seen in the trials, and whether their returns tell the same as their success."""
+    lines = []
+    for run in trials:
+        rows = read_lines(study.directory / "trials" / run.name / FINDINGS)
+        if names := dict.fromkeys(row["name"] for row in rows if row["level"] != "note"):
+            lines.append(f"- trial {run.trial}: {', '.join(names)}")
+    both = [
+        (last["return_mean"], run.metrics["success_rate"])
+        for run in trials
+        if "success_rate" in run.metrics and (last := _last(study, run))
+    ]
+    lines += [f"- {f}" for f in across_trials([r for r, _ in both], [success for _, success in both])]
+    return ["", "## What the detectors saw", "", *(lines or ["Nothing."])]
 
 
 def _failures(study: Study) -> list[str]:
