@@ -65,12 +65,11 @@ class Robot:
                 objname=foot,
             )
             contact.intprm[:3] = (_FOUND | _FORCE, _NET_FORCE, 1)
-            spec.add_sensor(
-                name=f"{foot}_velocity",
-                type=mujoco.mjtSensor.mjSENS_FRAMELINVEL,
-                objtype=mujoco.mjtObj.mjOBJ_GEOM,
-                objname=foot,
-            )
+            for what, kind in (
+                ("velocity", mujoco.mjtSensor.mjSENS_FRAMELINVEL),
+                ("position", mujoco.mjtSensor.mjSENS_FRAMEPOS),
+            ):
+                spec.add_sensor(name=f"{foot}_{what}", type=kind, objtype=mujoco.mjtObj.mjOBJ_GEOM, objname=foot)
         # On the body alone: a sensor over its subtree would see the feet too, and call every step a fall.
         contact = spec.add_sensor(
             name="base_contact",

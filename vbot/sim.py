@@ -1,5 +1,6 @@
 """Batched physics behind one small interface. It knows robots and ground; it knows no rewards and no tasks."""
 
+import math
 import os
 import warnings
 from dataclasses import dataclass
@@ -109,10 +110,7 @@ class MujocoSimulation:
         self._ctrl = torch.from_numpy(self._fields["ctrl"])
         self._physics = [_read_only_view(self._batch.bind(name)) for name in _READ]
         self._copies = [torch.zeros(array.shape) for array in self._physics]
-        self._geom_pos = _read_only_view(self._batch.bind("geom_xpos")).flatten(1)
-        feet = [self.model.geom(name) for name in robot.feet]
-        self._foot_z = torch.tensor([3 * foot.id + 2 for foot in feet])
-        self._foot_radius = torch.tensor([foot.size[0] for foot in feet], dtype=torch.float64)
+        self._foot_radius = torch.tensor([self.model.geom(name).size[0] for name in robot.feet], dtype=torch.float32)
         qpos[:, self._base_q + 2] = self.standing_height
         qpos[:, self._joint_q] = self._home_joint_pos
         qvel[:] = 0
@@ -129,12 +127,13 @@ class MujocoSimulation:
             self._batch.step(ids=ids, nstep=self._decimation)
         except mujoco.batch.SimulationError as error:
             broken[error.ids] = True
-        qpos, qvel = self._fields["qpos"], self._fields["qvel"]
-        # A comparison with NaN is false. One look at all of them, and a closer one if something is wrong.
-        if broken.any() or not (np.abs(qvel).max() < DIVERGED_SPEED and np.isfinite(qpos.sum())):
-            broken |= ~((np.abs(qvel) < DIVERGED_SPEED).all(1) & np.isfinite(qpos).all(1))
-            self._restore(np.flatnonzero(broken))
         self._read()
+        qpos, qvel = self._copies[:2]
+        # A comparison with NaN is false. One look at all of them, and a closer one if something is wrong.
+        if broken.any() or not (float(qvel.abs().max()) < DIVERGED_SPEED and math.isfinite(float(qpos.sum()))):
+            broken |= ~((qvel.abs() < DIVERGED_SPEED).all(1) & qpos.isfinite().all(1)).numpy()
+            self._restore(np.flatnonzero(broken))
+            self._read()
         self.readings.failed.copy_(torch.from_numpy(broken))
 
     def reset(self, ids: Tensor, base_pos_w: Tensor, base_quat_w: Tensor, joint_pos: Tensor) -> None:
@@ -165,10 +164,13 @@ class MujocoSimulation:
             torch.index_select(qpos, 1, self._joint_q, out=r.joint_pos)
         if not isinstance(self._joint_v, slice):
             torch.index_select(qvel, 1, self._joint_v, out=r.joint_vel)
-        torch.sub(self._geom_pos.index_select(1, self._foot_z), self._foot_radius, out=r.foot_height)
-        torch.gt(self._foot_sensors[:, :, 0], 0, out=r.foot_contact)
-        torch.linalg.vector_norm(self._foot_sensors[:, :, 1:4], dim=2, out=r.foot_force)
-        torch.gt(self._base_touches, 0, out=r.base_contact)
+        feet = self._foot_sensors
+        r.foot_contact.copy_(feet[:, :, 0])  # how many contacts were found
+        # By hand: norms and sums over so few columns are slow.
+        x, y, z = feet[:, :, 1:4].unbind(2)
+        torch.sqrt(x * x + y * y + z * z, out=r.foot_force)
+        torch.sub(feet[:, :, 9], self._foot_radius, out=r.foot_height)
+        r.base_contact.copy_(self._base_touches)
 
     def _lay_out(self, feet: int) -> Readings:
         """Readings that are views of the copies wherever a slice of them says it."""
@@ -196,12 +198,9 @@ class MujocoSimulation:
         first = int(self.model.sensor(f"{robot.feet[0]}_contact").adr[0])
         for number, foot in enumerate(robot.feet):
             at = first + number * _FOOT_COLUMNS
-            found = (
-                int(self.model.sensor(f"{foot}_contact").adr[0]),
-                int(self.model.sensor(f"{foot}_velocity").adr[0]),
-            )
-            if found != (at, at + 4):
-                raise RuntimeError("Robot.spec must add each foot's contact and velocity sensors one after another")
+            found = [int(self.model.sensor(f"{foot}_{what}").adr[0]) for what in ("contact", "velocity", "position")]
+            if found != [at, at + 4, at + 7]:
+                raise RuntimeError("Robot.spec must add each foot's sensors one after another")
         sensors = self._copies[_READ.index("sensordata")]
         of_feet = sensors[:, first : first + len(robot.feet) * _FOOT_COLUMNS]
         return of_feet.unflatten(1, (-1, _FOOT_COLUMNS)), sensors[:, int(self.model.sensor("base_contact").adr[0])]
@@ -226,8 +225,8 @@ def available_cores() -> int:
 
 _READ = ("qpos", "qvel", "actuator_force", "sensordata")
 """What is copied after a step."""
-_FOOT_COLUMNS = 7
-"""Of a foot's sensors: contact found, its force (3), velocity (3)."""
+_FOOT_COLUMNS = 10
+"""Of a foot's sensors: contacts found, their force (3), velocity (3), position (3)."""
 
 
 def _read_only_view(array: np.ndarray) -> Tensor:
