@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import IO, Any
 
 from vbot.errors import UserError
+from vbot.outcomes import SNAPSHOT
 from vbot.run import write_atomically
 from vbot.yaml_files import write_yaml
 
@@ -22,7 +23,7 @@ try:
 except ImportError:  # Windows
     fcntl = None  # type: ignore[assignment]
 
-JOURNAL, SNAPSHOT, LOCK = "journal.jsonl", "state.yaml", "lock"
+JOURNAL, LOCK = "journal.jsonl", "lock"
 _OWN = ("n", "event", "sum")
 
 
