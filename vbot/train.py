@@ -4,7 +4,7 @@ import time
 from pathlib import Path
 from typing import Any
 
-from vbot.cli import Parser, run_command
+from vbot.cli import Parser, refuse_beside_resume, run_command
 from vbot.config import Config
 from vbot.errors import UserError
 from vbot.rewards.plugins import load_plugins
@@ -25,8 +25,7 @@ _OPTIONS = {
 
 def _parser() -> Parser:
     parser = Parser(prog="python -m vbot.train", description="Train a policy into a run directory.")
-    parser.add_argument("--reward-set", metavar="NAME", help="built-in set or YAML file")
-    parser.add_argument("--task", help="section001 (default), section001-near, -mid, -far, -contest")
+    parser.add_settings()
     parser.add_argument("--robot", metavar="NAME", help="vbot (default), or an .xml file with a .yaml beside it")
     parser.add_argument("--run-dir", type=Path, metavar="DIR", help="default: runs/SET-TIME-sSEED")
     budget = parser.add_mutually_exclusive_group()
@@ -36,9 +35,6 @@ def _parser() -> Parser:
     parser.add_argument("--seed", type=int, metavar="S")
     parser.add_argument("--device", help="auto (default), cpu or cuda")
     parser.add_argument("--threads", type=int, metavar="N", help="default: every core")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of settings; a run's config.yaml is one")
-    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a file with reward terms")
-    parser.add_argument("--set", action="append", default=[], dest="assignments", metavar="KEY=VALUE")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with an interrupted run")
     parser.add_argument("--eval-interval", type=int, metavar="STEPS")
     parser.add_argument("--checkpoint-interval", type=int, metavar="STEPS")
@@ -53,7 +49,7 @@ def main(arguments: list[str] | None = None) -> None:
     from vbot.experiment import Experiment  # late: torch's dashboard takes a second to import, --help should not
 
     if given.resume is not None:
-        _refuse_beside_resume(given)
+        refuse_beside_resume(given, "the run as it was configured")
         run = Run.open(given.resume)
         if run.result() is not None:
             raise UserError(f"{run.path} has finished; its result is in {run.path / 'result.json'}")
@@ -91,13 +87,6 @@ def _options(given: Any) -> dict[str, Any]:
     if given.minutes is not None:
         options["train.minutes"] = given.minutes
     return options
-
-
-def _refuse_beside_resume(given: Any) -> None:
-    for name, value in vars(given).items():
-        if name not in ("resume", "quiet") and value is not False and value not in (None, []):
-            option = "--set" if name == "assignments" else f"--{name.replace('_', '-')}"
-            raise UserError(f"--resume goes on with the run as it was configured; {option} cannot be changed")
 
 
 def _default_directory(config: Config) -> Path:

@@ -97,6 +97,8 @@ def test_what_is_there_is_not_begun_again_and_what_has_finished_does_not_go_on(t
         main(["--resume", str(directory)])
     with pytest.raises(UserError, match="--trials cannot be changed"):
         main(["--resume", str(directory), "--trials", "3"])
+    with pytest.raises(UserError, match="--seed cannot be changed"):  # 0 was given too
+        main(["--resume", str(directory), "--seed", "0"])
     with pytest.raises(UserError, match="holds no search"):
         main(["--resume", str(tmp_path / "none")])
 

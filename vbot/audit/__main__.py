@@ -20,12 +20,8 @@ def main(arguments: list[str] | None = None) -> None:
         prog="python -m vbot.audit",
         description="What a reward set really pays for, without training. Exit code 1 if it has an error.",
     )
-    parser.add_argument("--reward-set", metavar="NAME", help="built-in set or YAML file")
-    parser.add_argument("--task", help="section001 (default), section001-near, -mid, -far, -contest")
+    parser.add_settings()
     parser.add_argument("--robot", metavar="NAME", help="vbot (default), or an .xml file with a .yaml beside it")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of settings; a run's config.yaml is one")
-    parser.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a file with reward terms")
-    parser.add_argument("--set", action="append", default=[], dest="assignments", metavar="KEY=VALUE")
     parser.add_argument("--threads", type=int, default=0, metavar="N", help="of the physics; default: every core")
     parser.add_argument("--json", action="store_true", help="print one JSON object")
     parser.add_argument(

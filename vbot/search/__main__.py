@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from vbot.audit.report import begin
-from vbot.cli import Parser, run_command
+from vbot.cli import Parser, refuse_beside_resume, run_command
 from vbot.courses import load_task
 from vbot.errors import UserError
 from vbot.rewards.plugins import load_plugins
@@ -35,7 +35,7 @@ def _parser() -> Parser:
     parser = Parser(prog="python -m vbot.search", description="Search rewards and PPO, judged by held-out success.")
     parser.add_argument("--trials", type=int, metavar="N", help="points to try, the defaults among them (default 15)")
     parser.add_argument("--budget-hours", type=float, metavar="H", help="time for all of it, over all resumes")
-    parser.add_argument("--reward-set", metavar="NAME", help="built-in set or YAML file (default phase5)")
+    parser.add_settings("built-in set or YAML file (default phase5)")
     parser.add_argument("--sampler", metavar="NAME", help=f"{', '.join(SAMPLERS)} (default gp)")
     parser.add_argument("--only", action="append", metavar="PATTERN", help="search only these, as in 'arrival_*'")
     parser.add_argument("--space", metavar="FILE", help=f"YAML file or one of {', '.join(presets())}")
@@ -44,11 +44,7 @@ def _parser() -> Parser:
     parser.add_argument("--seed", type=int, metavar="S")
     parser.add_argument("--no-prune", action="store_true", help="train every trial to its end")
     parser.add_argument("--jobs", type=int, metavar="N", help="trials side by side, sharing the cores (default 1)")
-    parser.add_argument("--task", metavar="NAME", help="section001 (default), section001-near, -mid, -far, -contest")
     parser.add_argument("--stage", metavar="TASKS", help="task,task,...: a search for each, from the best of the last")
-    parser.add_argument("--config", type=Path, metavar="FILE", help="YAML file of settings")
-    parser.add_argument("--set", action="append", dest="assignments", metavar="KEY=VALUE")
-    parser.add_argument("--plugin", action="append", metavar="FILE", help="a file with reward terms")
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/search-SET-TIME")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a search")
     parser.add_argument("--no-audit", action="store_true", help="do not look first at what the reward pays for")
@@ -60,7 +56,7 @@ def main(arguments: list[str] | None = None) -> None:
     """The command; ``arguments`` default to those of the process. Raises UserError."""
     given = _parser().parse_args(arguments)
     if given.resume is not None:
-        _refuse_beside_resume(given)
+        refuse_beside_resume(given, "the search as it was")
         directory = given.resume
         if not (directory / CONFIG).is_file() and not (directory / STAGES).is_file():
             raise UserError(f"{directory} holds no search: it has no {CONFIG}")
@@ -133,7 +129,7 @@ def _create(given: Any) -> Path:
     jobs = given.jobs if given.jobs is not None else 1
     if jobs < 1:
         raise UserError(f"--jobs must be at least 1; got {jobs}")
-    plugins = load_plugins(given.plugin or [])
+    plugins = load_plugins(given.plugin)
     steps = given.trial_steps if given.trial_steps is not None else 2e6
     options: dict[str, Any] = {
         "train.steps": steps,
@@ -144,7 +140,7 @@ def _create(given: Any) -> Path:
     options |= {"train.seed": given.seed} if given.seed is not None else {}
     options |= {"env.task": given.task} if given.task is not None else {}
     named = given.reward_set if given.reward_set is not None or given.config is not None else "phase5"
-    settings = resolve(named, config_file=given.config, options=options, assignments=given.assignments or [])
+    settings = resolve(named, config_file=given.config, options=options, assignments=given.assignments)
     choice = {
         "sampler": given.sampler or "gp",
         "trials": given.trials if given.trials is not None else 15,
@@ -250,13 +246,6 @@ def _description(space: Any) -> list[str]:
     """What must be the same when a search goes on."""
     parameters = [f"{p.key}: {p.range!r}, default {p.default}" for p in space.parameters]
     return [*parameters, *(c.text for c in space.constraints), *(f"{k}={v}" for k, v in sorted(space.fixed.items()))]
-
-
-def _refuse_beside_resume(given: Any) -> None:
-    for name, value in vars(given).items():
-        if name not in ("resume", "quiet") and value not in (None, False):
-            option = "--set" if name == "assignments" else f"--{name.replace('_', '-')}"
-            raise UserError(f"--resume goes on with the search as it was; {option} cannot be changed")
 
 
 if __name__ == "__main__":
