@@ -4,7 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import torch
 
+from vbot.ranks import rank_correlation, ranks
 from vbot.search.sampler import Trial
 from vbot.search.space import Space
 
@@ -42,7 +44,8 @@ def importance(space: Space, trials: Sequence[Trial], seed: int = 0) -> list[Imp
     if len(known) < LEAST_TRIALS:
         return None
     x = np.array([t.units for t in known])
-    y = _ranks(np.array([t.objective for t in known]))
+    objectives = torch.tensor([t.objective for t in known], dtype=torch.float64)
+    y = ranks(objectives).numpy()
     if y.std() == 0:
         return None
     fits = [_projection(x[:, i], p.ordered) for i, p in enumerate(space.parameters)]
@@ -52,8 +55,7 @@ def importance(space: Space, trials: Sequence[Trial], seed: int = 0) -> list[Imp
     largest = _shares(fits, shuffled).max(1)
     found = []
     for i, p in enumerate(space.parameters):
-        varies = x[:, i].std() > 0
-        correlation = float(np.corrcoef(_ranks(x[:, i]), y)[0, 1]) if p.ordered and varies else None
+        correlation = rank_correlation(torch.from_numpy(x[:, i]), objectives) if p.ordered else None
         chance = (1 + int((largest >= shares[i] - 1e-12).sum())) / (1 + _SHUFFLES)
         found.append(Importance(p.key, correlation, float(shares[i]), chance))
     return sorted(found, key=lambda f: -f.share)
@@ -77,10 +79,3 @@ def _shares(fits: list[np.ndarray], y: np.ndarray) -> np.ndarray:
         left = max(n - 1 - fit.shape[1], 1)
         shares.append(np.maximum(0.0, 1 - (1 - explained) * (n - 1) / left))
     return np.array(shares).T
-
-
-def _ranks(values: np.ndarray) -> np.ndarray:
-    """Ranks from 0; ties share their mean."""
-    smaller = (values[:, None] > values[None, :]).sum(1)
-    equal = (values[:, None] == values[None, :]).sum(1)
-    return smaller + (equal - 1) / 2
