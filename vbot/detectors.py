@@ -225,10 +225,7 @@ def detect(records: Records, task: Task, reward_set: RewardSet, step_s: float, a
     Args:
         alive: (K,) bool, alive-type terms (``vbot.rewards.cards.pays_for_living``).
     """
-    weights = torch.tensor(
-        [t.scale * (step_s / reward_set.scale_dt if t.spec.kind == "rate" else 1.0) for t in reward_set.terms],
-        dtype=torch.float64,
-    )
+    weights = torch.tensor([reward_set.weight(t, step_s) for t in reward_set.terms], dtype=torch.float64)
     # Weighted as they were, clips and decay included.
     scene = Scene(records, task, records.episodes.term_sums.cpu().double(), alive)
     found = [e for e in (_apply(rule, scene) for rule in RULES) if e is not None]

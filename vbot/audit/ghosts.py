@@ -75,7 +75,7 @@ def _scale_matters(term: WeightedTerm, values: Sequence[Tensor], subject: Subjec
         return True
     per = subject.step_s / subject.reward_set.scale_dt
     low, high = (bound * per for bound in term.spec.clip)
-    weight = term.scale * (per if term.spec.kind == "rate" else 1.0)
+    weight = subject.reward_set.weight(term, subject.step_s)
     return any(not torch.equal((weight * v).clamp(low, high), (2 * weight * v).clamp(low, high)) for v in values)
 
 

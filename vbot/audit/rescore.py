@@ -128,9 +128,8 @@ def _weights(
             left_out[name] = f"another raw value: {shown}"
             continue
         k = records.terms.index(name)
-        rate = term.spec.kind == "rate"
-        weights[k] = term.scale * (step_s / reward_set.scale_dt if rate else 1.0)
-        rates[k] = rate
+        weights[k] = reward_set.weight(term, step_s)
+        rates[k] = term.spec.kind == "rate"
     return weights, rates, left_out
 
 

@@ -41,7 +41,7 @@ class RewardFunction:
                 self._terms.append((memory, {}))
             else:
                 self._terms.append((spec.function, dict(term.params)))
-            weights.append(term.scale * (per_step if spec.kind == "rate" else 1.0))
+            weights.append(reward_set.weight(term, step_s))
             decays.append(spec.decay)
             if spec.clip is not None:
                 self._clips.append((row, spec.clip[0] * per_step, spec.clip[1] * per_step))

@@ -42,6 +42,10 @@ class RewardSet:
     time_decay: TimeDecay | None
     terms: tuple[WeightedTerm, ...]
 
+    def weight(self, term: WeightedTerm, step_s: float) -> float:
+        """What a raw value of 1 pays in a control step of ``step_s`` s, before clip and decay."""
+        return term.scale * (step_s / self.scale_dt if term.spec.kind == "rate" else 1.0)
+
 
 def built_in_sets() -> list[str]:
     """Names of the reward sets that come with vbot."""
