@@ -3,7 +3,7 @@
 import dataclasses
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -66,36 +66,29 @@ class Evaluator:
 
     def __call__(self, policy: Policy) -> Episodes:
         """Run the episodes; ``policy`` maps observations (N, num_obs) to actions (N, num_actions)."""
-        return Episodes.concatenate([episodes for episodes, _ in self._batches(policy, record=False)])
+        return self.examine(policy).episodes
 
     def examine(self, policy: Policy) -> Records:
         """Run the same episodes, and keep more of them."""
-        parts: list[Records] = []
-        terms, first = tuple(self._env.term_names), 0
-        for episodes, keeper in self._batches(policy, record=True):
-            parts.append(keeper.end(episodes, terms, self._purpose, self._seed, first))
-            first += len(episodes)
-        return concatenate(parts)
-
-    def _batches(self, policy: Policy, *, record: bool) -> Iterator[tuple[Episodes, RecordKeeper]]:
         env = self._env
         self._generator.set_state(random_stream(self._purpose, self._seed).get_state())
-        missing = self._episodes
-        while missing > 0:
+        parts: list[Records] = []
+        terms, first = tuple(env.term_names), 0
+        while first < self._episodes:
             obs = env.reset()
-            if missing < env.num_envs:
-                env.live[missing:] = False
-            missing -= int(env.live.sum())
-            keeper = RecordKeeper(env.num_envs, len(env.term_names), self._discount)
+            env.live[self._episodes - first :] = False
+            keeper = RecordKeeper(env.num_envs, len(terms), self._discount)
             keeper.begin(env.state)
             while bool(env.live.any()):
                 live = env.live.clone()
                 obs = env.step(policy(obs)).obs
-                if record:
-                    keeper.add(env.state, env.term_raw, live)
+                keeper.add(env.state, env.term_raw, live)
             episodes = env.take_episodes()
-            if episodes is not None:
-                yield episodes, keeper
+            if episodes is None:
+                raise RuntimeError("the environment ended episodes and kept none")
+            parts.append(keeper.end(episodes, terms, self._purpose, self._seed, first))
+            first += len(episodes)
+        return concatenate(parts)
 
 
 def rank(summary: Mapping[str, Any]) -> tuple[float, float]:
