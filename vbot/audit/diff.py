@@ -89,27 +89,28 @@ def side(text: str, plugins: list[str] | None = None) -> Side:
         UserError: there is no such thing.
     """
     path = Path(text)
-    kept = dict(REGISTRY._terms)
     try:
-        if path.is_dir():
-            run = Run.open(path)
-            load_plugins(run.plugins)
-            settings = resolve(config_file=run.config_file)
-            meta = run.meta()
-            origins = read_yaml(run.config_file).get("origin", {})
-            return Side(text, settings, meta["fingerprint"], meta.get("term_code", {}), origins)
-        load_plugins(plugins or [])
-        if path.suffix in (".yaml", ".yml") and path.is_file() and "terms" not in read_yaml(path):
-            settings = resolve(config_file=path)
-        else:
-            settings = resolve(text)
-        return Side(text, settings, settings.fingerprint, settings.term_code, settings.config.origins)
+        with REGISTRY.borrowed():
+            return _side(text, path, plugins or [])
     except UserError as error:
         hint = f" (a run directory has a {CONFIG})" if path.is_dir() else ""
         raise UserError(f"--diff {text}: {error}{hint}") from None
-    finally:
-        REGISTRY._terms.clear()
-        REGISTRY._terms.update(kept)
+
+
+def _side(text: str, path: Path, plugins: list[str]) -> Side:
+    if path.is_dir():
+        run = Run.open(path)
+        load_plugins(run.plugins)
+        settings = resolve(config_file=run.config_file)
+        meta = run.meta()
+        origins = read_yaml(run.config_file).get("origin", {})
+        return Side(text, settings, meta["fingerprint"], meta.get("term_code", {}), origins)
+    load_plugins(plugins)
+    if path.suffix in (".yaml", ".yml") and path.is_file() and "terms" not in read_yaml(path):
+        settings = resolve(config_file=path)
+    else:
+        settings = resolve(text)
+    return Side(text, settings, settings.fingerprint, settings.term_code, settings.config.origins)
 
 
 def diff(a: Side, b: Side) -> Diff:

@@ -8,6 +8,7 @@ import inspect
 import keyword
 import math
 from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
 from types import CodeType
@@ -179,6 +180,16 @@ class Registry(Mapping[str, TermSpec]):
             return function
 
         return register
+
+    @contextmanager
+    def borrowed(self) -> Iterator[None]:
+        """What is registered within is forgotten at the end: terms of somebody else's plugins."""
+        kept = dict(self._terms)
+        try:
+            yield
+        finally:
+            self._terms.clear()
+            self._terms.update(kept)
 
 
 def _inspect(
