@@ -8,6 +8,7 @@ import torch
 from vbot.config import EnvConfig
 from vbot.env import Env
 from vbot.errors import UserError
+from vbot.observation import Observation
 from vbot.settings import resolve
 
 PHASE5 = resolve("phase5").reward_set
@@ -94,6 +95,30 @@ def test_final_observation_is_from_before_the_reset_and_the_next_from_after():
     assert (step.final_obs[ended, time_left] < 1).all()
     assert (step.obs[ended, time_left] == 1).all()
     assert torch.equal(step.obs[~ended], step.final_obs[~ended])
+
+
+def test_a_new_episode_is_seen_whole_and_the_others_beside_it_untouched():
+    env = make_env(64)
+    env.reset()
+    begun = 0
+    for action in noise(64, 120, 4.0):
+        step = env.step(action)
+        ended, s = step.terminated | step.truncated, env.state
+        begun += int(ended.sum())
+        torch.testing.assert_close(step.obs, Observation(env.robot)(s))
+        offset = s.target_pos_w - s.base_pos_w[:, :2]
+        torch.testing.assert_close(s.distance, torch.linalg.vector_norm(offset, dim=1))
+        facing = torch.atan2(s.target_vec_b[:, 1], s.target_vec_b[:, 0])
+        torch.testing.assert_close(s.bearing_error, facing)
+        torch.testing.assert_close(s.joint_pos[ended], s.default_joint_pos[ended])
+        for at_rest in (s.base_lin_vel_b, s.base_ang_vel_b, s.joint_vel, s.prev_joint_vel, s.action, s.foot_vel_w):
+            assert not at_rest[ended].any()
+        torch.testing.assert_close(
+            s.projected_gravity_b[ended], torch.tensor([[0.0, 0.0, -1.0]]).expand(ended.sum(), 3)
+        )
+        torch.testing.assert_close(s.prev_distance[ended], s.initial_distance[ended])
+        assert (s.distance != s.prev_distance)[~ended].any()
+    assert begun > 20
 
 
 def test_spawns_are_area_uniform_in_the_annulus_with_any_yaw():

@@ -125,7 +125,7 @@ ISLANDS = {
         "vbot.rewards.registry",
         "vbot.rewards.sets",
         "vbot.run",
-    "vbot.outcomes",
+        "vbot.outcomes",
         "vbot.courses",
         "vbot.sim",
         "vbot.episodes",

@@ -137,7 +137,8 @@ class Env:
             self._recorder.end(ended, s, success, timeout)
             if self._auto_reset:
                 self._begin(ended, torch.zeros_like(ended), partial=False)
-                obs = self._observation(s)
+                obs = final_obs.clone()
+                obs[ended] = self._observation(s, ended)
             else:
                 self.live[ended] = False
         return Step(obs, reward, terminated, truncated, final_obs)

@@ -53,18 +53,25 @@ class Observation:
         }
         self.size = sum(self.layout.values())
 
-    def __call__(self, s: State) -> Tensor:
-        """Observation of every environment, (N, size) float32. Joint positions are relative to the standing pose."""
-        phase = s.clock_phase
-        walking = (~s.reached).float()  # within the reach radius the clock is silent, for there the robot stands
+    def __call__(self, s: State, ids: Tensor | None = None) -> Tensor:
+        """Observation of every environment, (N, size) float32, or of environments ``ids`` (n,) alone, (n, size).
+
+        Joint positions are relative to the standing pose.
+        """
+
+        def of(field: Tensor) -> Tensor:
+            return field if ids is None else field[ids]
+
+        phase, distance, reached = of(s.clock_phase), of(s.distance), of(s.reached)
+        walking = (~reached).float()  # within the reach radius the clock is silent, for there the robot stands
         columns = torch.stack(
             (
-                s.distance.clamp(max=FAR_M) / FAR_M,
-                s.distance.clamp(max=NEAR_M) / NEAR_M,
-                s.reached.float(),
-                s.ever_reached.float(),
-                s.time_since_reach.clamp(max=AFTER_REACH_S) / AFTER_REACH_S,
-                1 - s.time_s / s.episode_limit_s,
+                distance.clamp(max=FAR_M) / FAR_M,
+                distance.clamp(max=NEAR_M) / NEAR_M,
+                reached.float(),
+                of(s.ever_reached).float(),
+                of(s.time_since_reach).clamp(max=AFTER_REACH_S) / AFTER_REACH_S,
+                1 - of(s.time_s) / of(s.episode_limit_s),
                 torch.sin(phase) * walking,
                 torch.cos(phase) * walking,
             ),
@@ -72,13 +79,13 @@ class Observation:
         )
         return torch.cat(
             (
-                s.base_lin_vel_b,
-                s.base_ang_vel_b,
-                s.projected_gravity_b,
-                s.joint_pos - s.default_joint_pos,
-                s.joint_vel,
-                s.action,
-                s.target_vec_b / s.distance.clamp(min=1e-3).unsqueeze(1),
+                of(s.base_lin_vel_b),
+                of(s.base_ang_vel_b),
+                of(s.projected_gravity_b),
+                of(s.joint_pos) - of(s.default_joint_pos),
+                of(s.joint_vel),
+                of(s.action),
+                of(s.target_vec_b) / distance.clamp(min=1e-3).unsqueeze(1),
                 columns,
             ),
             dim=1,

@@ -145,7 +145,7 @@ class MujocoSimulation:
         qpos[rows[:, None], _as_array(self._joint_q)] = joint_pos.numpy()
         self._fields["ctrl"][rows] = joint_pos.numpy()
         self._batch.forward(ids=rows)
-        self._read()
+        self._read(ids)
 
     def _restore(self, rows: np.ndarray) -> None:
         """Stand broken simulations up at the origin; the environment ends their episode."""
@@ -155,10 +155,13 @@ class MujocoSimulation:
         self._fields["qpos"][rows[:, None], _as_array(self._joint_q)] = self._home_joint_pos
         self._batch.forward(ids=rows)
 
-    def _read(self) -> None:
-        """Copy what physics says, and what follows from it, into the readings."""
+    def _read(self, ids: Tensor | None = None) -> None:
+        """Copy what physics says, of ``ids`` (n,) or of all, and what follows from it into the readings."""
         for copy, physics in zip(self._copies, self._physics, strict=True):
-            copy.copy_(physics)
+            if ids is None:
+                copy.copy_(physics)
+            else:
+                copy[ids] = physics[ids].to(copy.dtype)
         r, (qpos, qvel, _, _) = self.readings, self._copies
         if not isinstance(self._joint_q, slice):
             torch.index_select(qpos, 1, self._joint_q, out=r.joint_pos)

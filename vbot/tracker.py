@@ -100,8 +100,10 @@ class StateTracker:
         self._since_reach[ids] = 0
         for memory in (s.action, s.prev_action, s.foot_air_time):
             memory[ids] = 0
-        self._observe(r)
-        s.prev_joint_vel[ids] = s.joint_vel[ids]
+        self._look(r)
+        for name, values in self._derive(ids).items():
+            getattr(s, name)[ids] = values
+        s.joint_vel[ids] = s.prev_joint_vel[ids] = r.joint_vel[ids]
         for memory in (s.prev_distance, s.initial_distance, s.min_distance):
             memory[ids] = s.distance[ids]
         # A robot that spawns inside a radius has not earned its bonus: entering is what is paid.
@@ -122,7 +124,10 @@ class StateTracker:
         s.prev_joint_vel.copy_(s.joint_vel)
         s.prev_distance = s.distance
         self._age += 1
-        self._observe(r)
+        self._look(r)
+        s.joint_vel.copy_(r.joint_vel)  # a copy: the next step overwrites the readings, and still needs these
+        for name, values in self._derive().items():
+            setattr(s, name, values)
         torch.minimum(s.min_distance, s.distance, out=s.min_distance)
         s.foot_air_time = torch.where(s.foot_contact, 0.0, s.foot_air_time + self.step_s)
         fenced = s.distance < task.fence_radius_m
@@ -163,31 +168,38 @@ class StateTracker:
         self.state.stopped_time = self._stopped * self.step_s
         self.state.time_since_reach = self._since_reach * self.step_s
 
-    def _observe(self, r: Readings) -> None:
-        """Everything that follows from the readings of this moment alone."""
+    def _look(self, r: Readings) -> None:
+        """Let the State see the readings, which physics overwrites in place."""
         s = self.state
         s.base_pos_w, s.base_quat_w = r.base_pos_w, r.base_quat_w
         s.base_lin_vel_w, s.base_ang_vel_b = r.base_lin_vel_w, r.base_ang_vel_b
         s.joint_pos, s.joint_torque = r.joint_pos, r.joint_torque
         s.foot_contact, s.foot_force = r.foot_contact, r.foot_force
         s.foot_height, s.foot_vel_w = r.foot_height, r.foot_vel_w
-        s.joint_vel.copy_(r.joint_vel)  # a copy: physics overwrites its readings before advance() keeps the old ones
-        w, x, y, z = s.base_quat_w.unbind(1)
+
+    def _derive(self, ids: Tensor | None = None) -> dict[str, Tensor]:
+        """Fields of the State that follow from the poses and velocities of this moment, of ``ids`` (n,) or of all."""
+        s = self.state
+        inputs = (s.base_pos_w, s.base_quat_w, s.base_lin_vel_w, s.target_pos_w, s.target_yaw_w)
+        position, quat, velocity, target, target_yaw = inputs if ids is None else (field[ids] for field in inputs)
+        w, x, y, z = quat.unbind(1)
         # Rows of the rotation body -> world (unit quaternion), of which the yaw needs the first column.
         up_b = torch.stack((2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)), dim=1)
-        s.projected_gravity_b = -up_b
-        forward_x, forward_y = 1 - 2 * (y * y + z * z), 2 * (x * y + w * z)
-        yaw = torch.atan2(forward_y, forward_x)
-        s.base_lin_vel_b = rotate_inverse(s.base_quat_w, s.base_lin_vel_w)
-        offset = s.target_pos_w - s.base_pos_w[:, :2]
-        s.distance = torch.hypot(offset[:, 0], offset[:, 1])
-        s.radius = torch.hypot(s.base_pos_w[:, 0], s.base_pos_w[:, 1])
+        yaw = torch.atan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z))
+        offset = target - position[:, :2]
+        distance = torch.hypot(offset[:, 0], offset[:, 1])
         cos, sin = torch.cos(yaw), torch.sin(yaw)
         ahead, left = cos * offset[:, 0] + sin * offset[:, 1], cos * offset[:, 1] - sin * offset[:, 0]
-        s.target_vec_b = torch.stack((ahead, left), dim=1)
-        s.bearing_error = torch.atan2(left, ahead)
-        s.heading_error = torch.remainder(s.target_yaw_w - yaw + math.pi, 2 * math.pi) - math.pi
-        s.reached = s.distance < self.task.reach_radius_m
+        return {
+            "projected_gravity_b": -up_b,
+            "base_lin_vel_b": rotate_inverse(quat, velocity),
+            "distance": distance,
+            "radius": torch.hypot(position[:, 0], position[:, 1]),
+            "target_vec_b": torch.stack((ahead, left), dim=1),
+            "bearing_error": torch.atan2(left, ahead),
+            "heading_error": torch.remainder(target_yaw - yaw + math.pi, 2 * math.pi) - math.pi,
+            "reached": distance < self.task.reach_radius_m,
+        }
 
     def state_dict(self) -> dict[str, Any]:
         """State and memory, as copies."""
