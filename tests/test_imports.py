@@ -115,6 +115,7 @@ ISLANDS = {
         "vbot.audit.report",
         "vbot.detectors",
         "vbot.ranges",
+        "vbot.ranks",
         "vbot.terminal",
         "vbot.interrupt",
         "vbot.cli",
