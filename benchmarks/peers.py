@@ -1,7 +1,7 @@
 """The same robot and task with other people's tools: speed, and time to 90 % success.
 
     python benchmarks/peers.py --quick [--json FILE]       # speed alone
-    python benchmarks/peers.py --minutes 20 [--json FILE]
+    python benchmarks/peers.py --minutes 20 [--peers 'SB3*' vbot] [--json FILE]
 
 - SB3: stable-baselines3's PPO on single robots, in processes (SubprocVecEnv) or one after another (DummyVecEnv).
 - rsl_rl: its PPO on vbot's batched environment, also with its symmetry augmentation.
@@ -10,7 +10,7 @@
 All on the same model, observation, reward set and ends of episodes; how each is set up is told in benchmarks/peers/.
 Speed is control steps of 20 ms per second of training (collecting and learning), after a first update, repetitions
 interleaved, medians. Success is that of the deterministic policy on the 256 held-out episodes that vbot.train looks
-at, judged every 20 s of training, evaluations off the clock; it holds from the first of three judgements in a row. SB3
+at, judged every 250,000 steps, evaluations off the clock; it holds from the first of three judgements in a row. SB3
 trains with the number of environments that was fastest. A peer stops when 90 % holds or its --minutes are spent;
 learning rates that fall do so over these minutes.
 
@@ -19,6 +19,7 @@ Linux without a GPU, PIP_EXTRA_INDEX_URL=https://download.pytorch.org/whl/cpu sa
 """
 
 import argparse
+import fnmatch
 import json
 import os
 import statistics
@@ -44,7 +45,7 @@ REQUIREMENTS = (
 VERSIONS = ("stable-baselines3", "gymnasium", "rsl-rl-lib", "tensordict", "torch", "mujoco", "numpy", "vbot")
 MARKER = "peers-installed.json"
 LEVEL = 0.90
-EQUAL_STEPS = (0.5e6, 1e6, 2e6, 4e6, 8e6)
+EQUAL_STEPS = (1e6, 1.5e6, 2e6, 4e6)
 
 
 @dataclass(frozen=True)
@@ -171,18 +172,21 @@ def main() -> None:
     options.add_argument("--venv", type=Path, default=cache / "vbot-peers", metavar="DIR", help="made on first use")
     options.add_argument("--reward-set", default="swift", metavar="NAME")
     options.add_argument("--quick", action="store_true", help="speed alone")
+    options.add_argument("--peers", nargs="+", default=["*"], metavar="PATTERN", help="of the table, as in 'SB3*' vbot")
     options.add_argument("--subproc", nargs="*", type=int, default=[2, 8, 16, 64], metavar="N", help="processes of SB3")
     options.add_argument("--dummy", nargs="*", type=int, default=[8, 64, 256], metavar="N", help="environments of SB3")
     options.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of a measurement of speed, at least")
     options.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each of them")
     options.add_argument("--minutes", type=float, default=20.0, metavar="M", help="most training time for success")
-    options.add_argument("--eval-every", type=float, default=20.0, metavar="S", help="of training time")
+    options.add_argument("--eval-every", type=float, default=250e3, metavar="STEPS", help="of training")
     options.add_argument("--seeds", nargs="+", type=int, default=[0], metavar="S")
     given = options.parse_args()
     python = install(given.venv)
     found = versions(python)
     print(", ".join(f"{name} {version}" for name, version in found.items()))
-    chosen = peers(given.subproc, given.dummy)
+    chosen = [p for p in peers(given.subproc, given.dummy) if any(fnmatch.fnmatch(p.name, g) for g in given.peers)]
+    if not any(peer.name == "vbot" for peer in chosen):
+        sys.exit(f"error: --peers must leave vbot, which the others are compared with; got {' '.join(given.peers)}")
     speed = measure_speed(python, chosen, given)
     report_speed(speed)
     success: list[dict[str, Any]] = []

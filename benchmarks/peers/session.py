@@ -42,8 +42,7 @@ class Session:
         self._evaluator: Evaluator | None = None
         if given.minutes is not None:
             self._evaluator = Evaluator(self.config, given.eval_episodes, given.seed, purpose="validation")
-        self._every_s = given.eval_every
-        self._next_s = given.eval_every
+        self._every = self._next = int(given.eval_every)
         self._held = 0
         self._updates = -1
         self._started = time.perf_counter()
@@ -80,11 +79,11 @@ class Session:
     def _judge(self, evaluator: Evaluator, steps: int, policy: Policy) -> bool:
         training_s = time.perf_counter() - self._started
         over = training_s >= self._seconds
-        if training_s < self._next_s and not over:
+        if steps < self._next and not over:
             return True
         with torch_threads(1):
             summary = evaluator(policy).summary()
-        self._next_s = training_s + self._every_s
+        self._next = (steps // self._every + 1) * self._every
         self._held = self._held + 1 if summary["success_rate"] >= HOLDS else 0
         tell(
             steps=steps, training_s=training_s, **{k: summary[k] for k in ("success_rate", "reached_rate", "fall_rate")}
@@ -100,7 +99,7 @@ def options(description: str | None) -> argparse.ArgumentParser:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--seconds", type=float, default=10.0, help="measure speed for so long")
     parser.add_argument("--minutes", type=float, help="measure success instead, for at most so long")
-    parser.add_argument("--eval-every", type=float, default=20.0, metavar="SECONDS", help="of training")
+    parser.add_argument("--eval-every", type=float, default=250e3, metavar="STEPS", help="of training")
     parser.add_argument("--eval-episodes", type=int, default=256)
     return parser
 
