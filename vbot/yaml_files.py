@@ -1,7 +1,8 @@
 """Reading and writing YAML as people mean it: 3e-4 is a number, and a key that appears twice is a mistake."""
 
+import math
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -35,6 +36,14 @@ def read_yaml(file: Path) -> dict[str, Any]:
 def write_yaml(content: Mapping[str, Any]) -> str:
     """YAML text of plain values, keys in their order."""
     return yaml.dump(dict(content), Dumper=_Dumper, sort_keys=False, width=110)
+
+
+def write_rows(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
+    """YAML text of a list under the key ``name``, a row on a line of its own: what is added shows as lines added."""
+    lines = [
+        yaml.dump(dict(row), Dumper=_Dumper, sort_keys=False, default_flow_style=True, width=math.inf) for row in rows
+    ]
+    return f"{name}:\n" + "".join(f"- {line}" for line in lines) if lines else f"{name}: []\n"
 
 
 class _Loader(yaml.SafeLoader):

@@ -6,14 +6,14 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from vbot.config import Config, PPOConfig, build
+from vbot.config import Config, PPOConfig, build, names_of
 from vbot.errors import UserError, nearest
 from vbot.ranges import Choice, LogUniform, Range, Uniform, ends
 from vbot.rewards import REGISTRY
 from vbot.rewards.registry import Registry
 from vbot.rewards.sets import resolve_set
 from vbot.search.constraints import Constraint
-from vbot.search.space import Parameter, Space, names_of, native
+from vbot.search.space import Parameter, Space, native
 from vbot.settings import Settings
 from vbot.yaml_files import read_yaml
 
