@@ -117,6 +117,7 @@ ISLANDS = {
         "vbot.audit.report",
         "vbot.detectors",
         "vbot.ranges",
+        "vbot.ranks",
         "vbot.terminal",
         "vbot.interrupt",
         "vbot.cli",
