@@ -10,6 +10,11 @@ import yaml
 
 from vbot.errors import UserError
 
+try:
+    from yaml import CSafeLoader as _SafeLoader  # several times as fast, and in most builds of PyYAML
+except ImportError:
+    from yaml import SafeLoader as _SafeLoader  # type: ignore[assignment]
+
 
 def parse_yaml(text: str) -> Any:
     """The value of a YAML text. Raises yaml.YAMLError."""
@@ -46,7 +51,7 @@ def write_rows(name: str, rows: Iterable[Mapping[str, Any]]) -> str:
     return f"{name}:\n" + "".join(f"- {line}" for line in lines) if lines else f"{name}: []\n"
 
 
-class _Loader(yaml.SafeLoader):
+class _Loader(_SafeLoader):
     """YAML whose numbers are as people write them: PyYAML reads 3e-4 as text, for want of a decimal point."""
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Any, Any]:
