@@ -60,15 +60,28 @@ def test_budgets_are_told_apart():
 
 
 def test_an_entry_is_read_back_as_it_was_a_row_on_a_line():
-    entry = {
-        "name": "a",
-        "notes": "1e-3: yes",
-        "results": [],
-        "experiments": [row(0, 0.5), {**row(1, 0.5), "run": "é, {"}],
-    }
+    words = [
+        "é, {",
+        "no",
+        "1e-3",
+        "Null",
+        "a: b",
+        "runs/a-b.c",
+        "",
+        "- x",
+        "line\nline",
+        "#",
+        "_",
+        "1_000",
+        "0x1f",
+        "~",
+    ]
+    values = [1e-07, -0.0, 10**9, None, True, [1, [2.5, "yes"]], {"minutes": 6.0}]
+    rows = [{**row(0, 0.5), "run": word} for word in words] + [{**row(1, 0.5), "budget": value} for value in values]
+    entry = {"name": "a", "notes": "1e-3: yes", "results": [], "experiments": rows}
     text = text_of(entry)
     assert parse_yaml(text) == entry
-    assert sum(line.startswith("- {run: ") for line in text.splitlines()) == 2
+    assert sum(line.startswith("- {run: ") for line in text.splitlines()) == len(rows)
 
 
 def test_names_of_configurations_are_file_names():

@@ -6,8 +6,9 @@ import sys
 from pathlib import Path
 
 import pytest
-from runs import make_run
+from run_files import make_run
 
+import vbot
 from vbot.archive.library import Library, library_directory
 from vbot.errors import UserError
 from vbot.locks import held
@@ -15,7 +16,7 @@ from vbot.outcomes import read
 from vbot.rewards import REGISTRY
 from vbot.yaml_files import read_yaml
 
-HERE = Path(__file__).parent
+ROOT = Path(vbot.__file__).parents[1]
 
 
 def finished(*runs):
@@ -238,3 +239,13 @@ def test_where_the_library_is(monkeypatch, tmp_path):
     assert library_directory() == Path("elsewhere")
     monkeypatch.delenv("VBOT_LIBRARY")
     assert library_directory() == Path("reward_library")
+
+
+def test_the_library_of_this_repository_knows_every_term_as_it_is():
+    known = {entry["name"]: entry for entry in Library(ROOT / "reward_library").entries("component")}
+    stale = [name for name in built_in_terms() if name not in known or known[name]["version"] != REGISTRY[name].version]
+    assert not stale, f"{stale} changed: python -m vbot.archive rebuild"
+
+
+def built_in_terms() -> list[str]:
+    return [name for name, spec in REGISTRY.items() if Path(spec.file).is_relative_to(ROOT / "vbot")]

@@ -107,7 +107,8 @@ def _reject(entry: Entry, reason: str) -> None:
 
 def _say(entry: Entry) -> None:
     reason = f": {entry['reason']}" if entry["reason"] else ""
-    print(f"{entry['name']} is {entry['status']}, by {entry['decided_by']}{reason}")
+    by = "a person" if entry["decided_by"] == "person" else "the evidence"
+    print(f"{entry['name']} is {entry['status']}, by {by}{reason}")
 
 
 def _complain(line: str) -> None:
@@ -123,7 +124,8 @@ def _list(library: Library, *, as_json: bool) -> None:
         print(json.dumps([_summary(entry) for entry in (*configs, *components)], indent=2))
         return
     if configs:
-        print("\n".join(["configurations", *_config_lines(_best_first(configs))]), end="\n\n")
+        print("configurations: status, task, success of the best policy on fresh episodes")
+        print("\n".join(_config_lines(_best_first(configs))), end="\n\n")
     rows = []
     for entry in components:
         scale = f"{entry['scale']:g} of {entry['search']}" if "scale" in entry else "not registered"
@@ -153,7 +155,7 @@ def _result_text(row: Row | None) -> str:
     if row is None or not row["seeds"]:
         return "no run has finished"
     low, high = row["success_ci95"]
-    time_to = "" if row["time_to_target_s"] is None else f", {row['time_to_target_s']:.1f} s"
+    time_to = "" if row["time_to_target_s"] is None else f", {row['time_to_target_s']:.1f} s to the target"
     return (
         f"{percent(row['success'])} [{100 * low:.1f}, {100 * high:.1f}], falls {percent(row['falls'])}{time_to}; "
         f"{_seeds(row)}, {_budget(row)}, {duration(row['wall_s'])} each"
@@ -161,7 +163,7 @@ def _result_text(row: Row | None) -> str:
 
 
 def _seeds(row: Row) -> str:
-    return f"seed {row['seeds'][0]}" if len(row["seeds"]) == 1 else f"seeds {', '.join(map(str, row['seeds']))}"
+    return f"seed {row['seeds'][0]}" if len(row["seeds"]) == 1 else f"{len(row['seeds'])} seeds"
 
 
 def _budget(row: Row) -> str:

@@ -142,9 +142,10 @@ def _told(study: Study) -> list[str]:
         ended[run.label] = ended.get(run.label, 0) + 1
     counts = ", ".join(f"{count} {label}" for label, count in ended.items())
     config = study.plan.config
+    searched = f"{len(study.space)} parameter{'s'[: len(study.space) != 1]}"
     lines = [
         f"- {len(firsts)} trials of {config['train.steps']:,} steps in {duration(study.elapsed_s)} ({counts}); "
-        f"{len(study.space)} parameters of {config['reward.name']} on {config['env.task']}, sampler "
+        f"{searched} of {config['reward.name']} on {config['env.task']}, sampler "
         f"{study.plan.sampler}, seed {study.plan.seed}"
     ]
     ranked = study.ranked()

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from vbot.episodes import wilson_interval
 from vbot.run import META, Run
-from vbot.settings import resolve
+from vbot.settings import Settings, resolve
 
 EPISODES = 1000
 
@@ -22,18 +22,34 @@ def make_run(
     findings: tuple[tuple[str, int], ...] = (),
     plugins: tuple[Path, ...] = (),
 ) -> Run:
-    """A run of EPISODES final episodes; without ``successes`` one that has not finished.
+    """A run of EPISODES final episodes, its success in equal steps of four evaluations; without ``successes`` one that
+    has not finished.
 
     Args:
         findings: names of findings, and the steps at which they were seen.
     """
     settings = resolve(reward_set, options={"train.seed": seed, "train.steps": steps}, assignments=assignments)
+    return write_run(path, settings, successes=successes, started=started, findings=findings, plugins=plugins)
+
+
+def write_run(
+    path: Path,
+    settings: Settings,
+    *,
+    successes: int | None,
+    started: str,
+    findings: tuple[tuple[str, int], ...] = (),
+    plugins: tuple[Path, ...] = (),
+) -> Run:
+    """The same of resolved settings."""
+    reward_set, seed, steps = settings.config.reward.name, settings.config.train.seed, settings.config.train.steps
     run = Run.create(path, settings.config, settings.fingerprint, plugins, settings.term_code)
     meta = run.meta() | {"started": started, "command": ["/x/vbot/train.py", "--reward-set", reward_set]}
     (path / META).write_text(json.dumps(meta))
     run.append_metrics({"steps": steps, "elapsed_s": 60.0, "steps_per_s": 30_000.0})
     for quarter in (1, 2, 3, 4):
-        row = {"steps": quarter * steps // 4, "elapsed_s": 15.0 * quarter, "seed": seed, **summary(200 * quarter)}
+        so_far = summary(quarter * (successes or 0) // 4)
+        row = {"steps": quarter * steps // 4, "elapsed_s": 15.0 * quarter, "seed": seed, **so_far}
         run.append_evaluation(row)
     run.append_findings(
         {
@@ -51,7 +67,7 @@ def make_run(
                 "steps_per_s": 30_000.0,
                 "seed": seed,
                 "task": settings.config.env.task,
-                "reward_set": settings.config.reward.name,
+                "reward_set": reward_set,
                 "fingerprint": settings.fingerprint,
                 "best": {"checkpoint": "best", "steps": steps // 2, **summary(successes)},
                 "final": row,
@@ -61,7 +77,7 @@ def make_run(
 
 
 def summary(successes: int) -> dict:
-    """An evaluation of which half of the failures are falls; 5 s and a second per seed to the target."""
+    """An evaluation of which half of the failures are falls; a second to the target for each hundred successes."""
     low, high = wilson_interval(successes, EPISODES)
     falls = (EPISODES - successes) // 2
     return {
