@@ -30,7 +30,8 @@ def finish(paths: Sequence[Path], enter: Callable[[], Path | None], *, quiet: bo
     try:
         file = enter()
         if file is not None and not quiet:
-            print(f"journal: {file}")
+            here = Path.cwd()
+            print(f"journal: {file.relative_to(here) if file.is_relative_to(here) else file}")
     except Exception as error:
         _warn(f"no entry in the journal: {error}")
 
