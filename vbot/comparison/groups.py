@@ -94,7 +94,7 @@ class Table:
     runs: Sequence[Outcome]
     groups: Sequence[Group]
     first: Group
-    """The group of the run that was given first: what the others are measured against."""
+    """The group that was given first, of those with a finished run: what the others are measured against."""
 
     def group(self, outcome: Outcome) -> Group:
         return next(g for g in self.groups if g.fingerprint == outcome.fingerprint)
@@ -142,7 +142,8 @@ def compare(collection: Collection, metric: Metric) -> Comparison:
             require_one_reward(runs, {g.fingerprint: g.label for g in groups})
         ordered = sorted(runs, key=lambda o: _order(o, metric, collection.names))
         ranked = sorted(groups, key=lambda g: _rank(metric, g.aggregate.iqm if g.aggregate else None))
-        tables.append(Table(task, metric, ordered, ranked, groups[0]))
+        first = next((g for g in groups if g.scores), groups[0])
+        tables.append(Table(task, metric, ordered, ranked, first))
     broken = [o for o in collection.outcomes if o.state == "broken"]
     return Comparison(metric, tables, broken, collection.names, collection.skipped)
 

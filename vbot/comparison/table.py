@@ -1,6 +1,6 @@
 """The comparison as text: fits a terminal, and has everything in a pipe."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from vbot.comparison.groups import SHORT, Comparison, Group, Table
@@ -50,8 +50,8 @@ def text(comparison: Comparison, width: int | None = None) -> str:
     if comparison.broken:
         rows = [f"  {comparison.names[o.path]}: {o.problem}" for o in comparison.broken]
         parts.append("\n".join(["broken", *rows]))
-    if notes := _notes(comparison, dropped):
-        parts.append("\n".join(notes))
+    if said := notes(comparison, dropped):
+        parts.append("\n".join(said))
     return "\n\n".join(parts)
 
 
@@ -65,7 +65,7 @@ def success(outcome: Outcome) -> str:
 
 
 def state(outcome: Outcome) -> str:
-    steps = f" at {outcome.steps / 1e6:.1f} M steps" if outcome.state == "unfinished" and outcome.steps else ""
+    steps = f" at {outcome.steps / 1e6:.1f} M" if outcome.state == "unfinished" and outcome.steps else ""
     return outcome.state + steps
 
 
@@ -164,23 +164,24 @@ def beats(group: Group, first: Group) -> str:
     return f"{p.probability:.2f}" + (f" [{p.ci95[0]:.2f}, {p.ci95[1]:.2f}]" if p.ci95 else "")
 
 
-def _notes(comparison: Comparison, dropped: set[str]) -> list[str]:
-    notes = []
+def notes(comparison: Comparison, dropped: Collection[str] = ()) -> list[str]:
+    """What the marks and columns mean, as far as they are there; ``dropped`` columns are named."""
+    said = []
     runs = [o for t in comparison.tables for o in t.runs]
     if any(o.validated for o in runs):
-        notes.append(VALIDATION)
+        said.append(VALIDATION)
     if comparison.metric.name == "time":
-        notes.append(SUCCESSES_ONLY)
+        said.append(SUCCESSES_ONLY)
     if any(len(g.seeds) > 1 for g in comparison.groups):
-        notes.append(
+        said.append(
             "IQM: mean of the middle half of the seeds, of three or fewer the mean; intervals by bootstrap over seeds "
             "(of three: their range). beats: how probably a seed has the better value, ties counting half."
         )
     if len(comparison.tables) > 1:
-        notes.append("Tasks differ in difficulty: each has its own table.")
+        said.append("Tasks differ in difficulty: each has its own table.")
     if dropped:
         left = ", ".join(head for head in _DROPPED if head in dropped)
-        notes.append(f"Left out for want of width: {left} (in a pipe, --json and --html are all).")
+        said.append(f"Left out for want of width: {left} (in a pipe, --json and --html are all).")
     if comparison.skipped:
-        notes.append(f"Skipped, no run or study: {', '.join(map(str, comparison.skipped))}")
-    return notes
+        said.append(f"Skipped, no run or study: {', '.join(map(str, comparison.skipped))}")
+    return said

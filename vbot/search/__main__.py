@@ -21,7 +21,7 @@ from vbot.search.objective import Objective
 from vbot.search.records import Plan
 from vbot.search.report import BEST, REPORT, write_results
 from vbot.search.samplers import SAMPLERS, make_sampler
-from vbot.search.sources import presets, search_space
+from vbot.search.sources import SPACE, presets, search_space
 from vbot.search.space import Values
 from vbot.search.study import Study
 from vbot.settings import resolve
@@ -29,7 +29,7 @@ from vbot.sim import available_cores
 from vbot.terminal import LiveLine, duration
 from vbot.yaml_files import read_yaml, write_yaml
 
-CONFIG, SPACE, PLUGINS = "config.yaml", "space.yaml", "plugins"
+CONFIG, PLUGINS = "config.yaml", "plugins"
 _EVALUATIONS = 8
 """Of a trial; the steps of all trials are the same, so that they compare."""
 

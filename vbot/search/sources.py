@@ -20,6 +20,9 @@ from vbot.yaml_files import read_yaml
 FULL = "full"
 """The preset that is everything the registry and the PPO configuration bring."""
 
+SPACE = "space.yaml"
+"""The user's own space as the study keeps it, in its directory."""
+
 CONSTRAINTS = (
     "learning_rate > 5e-4 and learning_epochs > 8",
     "entropy_loss_scale > 0.05 and ratio_clip < 0.15",
