@@ -58,7 +58,15 @@ def train(reward_set: str, row: str, seed: int, steps: int, directory: Path) -> 
     ]
     command = [
         *(sys.executable, "-m", "vbot.train", "--reward-set", reward_set, "--seed", seed, "--steps", steps),
-        *("--threads", 1, "--quiet", "--run-dir", directory, *(p for key in assignments for p in ("--set", key))),
+        *(
+            "--threads",
+            1,
+            "--quiet",
+            "--no-archive",
+            "--run-dir",
+            directory,
+            *(p for key in assignments for p in ("--set", key)),
+        ),
     ]
     subprocess.run([str(part) for part in command], check=True)
 

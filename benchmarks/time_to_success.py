@@ -46,7 +46,7 @@ def train(given: Namespace, reward_set: str, seed: int, directory: Path) -> None
     intervals = ["--eval-interval", given.eval_interval, "--checkpoint-interval", given.eval_interval]
     command = [
         *(sys.executable, "-m", "vbot.train", "--reward-set", reward_set, "--seed", seed, "--run-dir", directory),
-        *(*budget, *intervals, *(part for key in given.assignments for part in ("--set", key))),
+        *("--no-archive", *budget, *intervals, *(part for key in given.assignments for part in ("--set", key))),
     ]
     subprocess.run([str(part) for part in command], check=True)
 

@@ -39,14 +39,17 @@ class Parser(argparse.ArgumentParser):
         self.add_argument("--plugin", action="append", default=[], metavar="FILE", help="a file with reward terms")
         self.add_argument("--set", action="append", default=[], dest="assignments", metavar="KEY=VALUE")
 
+    def add_no_archive(self) -> None:
+        self.add_argument("--no-archive", action="store_true", help="keep it out of the reward library and REPORT.md")
+
     def error(self, message: str) -> NoReturn:
         raise UserError(f"{message} (see {self.prog} --help)")
 
 
 def refuse_beside_resume(given: argparse.Namespace, what: str) -> None:
-    """UserError if anything but --quiet stands beside --resume: ``what`` goes on as it was."""
+    """UserError if anything but --quiet and --no-archive stands beside --resume: ``what`` goes on as it was."""
     for name, value in vars(given).items():
         # By identity: a seed of 0 equals False, and was given all the same.
-        if name not in ("resume", "quiet") and value is not None and value is not False and value != []:
+        if name not in ("resume", "quiet", "no_archive") and value is not None and value is not False and value != []:
             option = "--set" if name == "assignments" else f"--{name.replace('_', '-')}"
             raise UserError(f"--resume goes on with {what}; {option} cannot be changed")

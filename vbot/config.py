@@ -319,6 +319,18 @@ def flatten(content: Mapping[str, Any], origin: str) -> dict[str, Any]:
     return flat
 
 
+def names_of(key: str) -> tuple[str, ...]:
+    """Every name that a dotted key answers to in constraints and patterns, the shortest first.
+
+    ``ppo.learning_rate`` is also ``learning_rate``; ``reward.terms.termination.scale`` is also ``termination``,
+    ``termination.scale`` and, as in ``--set``, ``reward.terms.termination``.
+    """
+    if key.startswith(_TERMS):
+        term = key.removeprefix(_TERMS)
+        return tuple(dict.fromkeys((term.removesuffix(".scale"), term, key.removesuffix(".scale"), key)))
+    return tuple(dict.fromkeys((key.partition(".")[2] or key, key)))
+
+
 class _Violation(Exception):
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)

@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vbot.errors import UserError
-from vbot.run import CHECKPOINTS, CONFIG, METRICS, Run, read_lines
+from vbot.run import CHECKPOINTS, CONFIG, META, METRICS, RESULT, Run, read_lines
 from vbot.yaml_files import read_yaml
 
 SNAPSHOT = "state.yaml"
@@ -50,6 +50,14 @@ class Outcome:
     def run_dir(self) -> Path:
         return self.path.parent.parent if self.path.is_file() else self.path
 
+    @property
+    def validated(self) -> bool:
+        """Whether the evaluation is on the run's validation episodes, by which policies are chosen: that flatters.
+
+        Of a finished run it is not: its best policy is judged on episodes that nothing in the run has seen.
+        """
+        return self.evaluation is not None and (self.state != "finished" or self.path.is_file())
+
     @cached_property
     def config(self) -> Mapping[str, Any]:
         """The resolved configuration as nested plain values; UserError if it cannot be read."""
@@ -74,7 +82,7 @@ def read(path: Path) -> Outcome:
     try:
         return _run(run)
     except (UserError, OSError, ValueError, KeyError, TypeError) as error:
-        return Outcome(path, "broken", problem=" ".join(str(error).split()) or type(error).__name__)
+        return Outcome(path, "broken", problem=_problem(error))
 
 
 def gather(paths: Iterable[Path]) -> list[Outcome]:
@@ -91,9 +99,31 @@ def gather(paths: Iterable[Path]) -> list[Outcome]:
 
 
 def trials(study: Path) -> list[Path]:
-    """Run directories of a study, in the order of its ``state.yaml``."""
-    listed = (study / row["run_dir"] for row in read_yaml(study / SNAPSHOT)["trials"])
+    """Run directories of a study, in the order of its ``state.yaml``.
+
+    Raises:
+        UserError: it cannot be read.
+    """
+    try:
+        listed = [study / row["run_dir"] for row in read_yaml(study / SNAPSHOT)["trials"]]
+    except (KeyError, TypeError):
+        raise UserError(f"{study / SNAPSHOT} lists no trials; the file was damaged") from None
     return [path for path in listed if (path / CONFIG).is_file()]
+
+
+def _problem(error: Exception) -> str:
+    """What is wrong with a run, in a line."""
+    match error:
+        case FileNotFoundError():
+            return f"{Path(error.filename).name} is missing"
+        case UserError() | OSError():
+            return " ".join(str(error).split())
+        case KeyError():
+            return f"its files lack {error}"
+        case ValueError():
+            return f"{META} or {RESULT} is no valid JSON: {' '.join(str(error).split())}"
+        case _:
+            return f"its files hold something else than a run's: {' '.join(str(error).split())}"
 
 
 def _run(run: Run) -> Outcome:

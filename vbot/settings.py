@@ -1,6 +1,5 @@
 """From what the user typed to a resolved configuration: the layers, the reward set, the registry."""
 
-import hashlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,9 +33,7 @@ class Settings:
     @property
     def term_code(self) -> dict[str, str]:
         """Reward term -> hash of its source, with what it uses of its own file."""
-        return {
-            term.spec.name: hashlib.sha256(term.spec.source.encode()).hexdigest()[:16] for term in self.reward_set.terms
-        }
+        return {term.spec.name: term.spec.version for term in self.reward_set.terms}
 
 
 def resolve(

@@ -39,6 +39,7 @@ def _parser() -> Parser:
     parser.add_argument("--eval-interval", type=int, metavar="STEPS")
     parser.add_argument("--checkpoint-interval", type=int, metavar="STEPS")
     parser.add_argument("--no-audit", action="store_true", help="do not look first at what the reward pays for")
+    parser.add_no_archive()
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
 
@@ -76,6 +77,10 @@ def main(arguments: list[str] | None = None) -> None:
         if not given.quiet:
             print(f"stopped at {experiment.steps:,} steps; go on with: python -m vbot.train --resume {run.path}")
         raise
+    if not given.no_archive and "--no-archive" not in run.meta()["command"]:  # of a run that was resumed
+        from vbot.archive.finish import finish_training
+
+        finish_training(run, quiet=given.quiet)
     if not given.quiet:
         print(f"evaluate it: python -m vbot.evaluate {run.path}\nwatch it:    python -m vbot.play {run.path}")
 

@@ -11,7 +11,10 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from run_files import make_run
 
+from vbot.archive.library import Library
+from vbot.outcomes import read
 from vbot.yaml_files import read_yaml
 
 HERE = Path(__file__).parent
@@ -101,6 +104,32 @@ def test_ten_kills_lose_nothing_repeat_nothing_and_end_with_the_same_points(tmp_
             assert len((run / "work").read_text().splitlines()) <= 8 + 10
     finished = [e["run"] for e in events(directory, "ended") if e["state"] in ("COMPLETE", "PRUNED")]
     assert len(finished) == len(set(finished))
+
+
+@pytest.mark.slow
+@pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")
+def test_a_warm_start_that_is_killed_asks_for_the_same_points(tmp_path, monkeypatch):
+    library = tmp_path / "reward_library"
+    monkeypatch.setenv("VBOT_LIBRARY", str(library))
+    for number, rate in enumerate((3e-4, 5e-4)):
+        run = make_run(
+            tmp_path / str(number), "phase5", assignments=(f"ppo.learning_rate={rate}",), successes=900 - number
+        )
+        Library(library).add([(read(run.path), "finished")])
+    whole, directory = tmp_path / "whole", tmp_path / "killed"
+    assert start(whole, 0.0, "--warm-start").wait(300) == 0
+    process = start(directory, 0.1, "--warm-start")
+    limit = time.monotonic() + 300
+    while not (directory / "trials" / "001" / "eval.jsonl").exists():
+        assert time.monotonic() < limit
+        assert process.poll() is None
+        time.sleep(0.02)
+    process.kill()
+    process.wait()
+    library.rename(tmp_path / "gone")
+    assert start(directory, 0.0).wait(300) == 0
+    assert trials(directory) == trials(whole)
+    assert [t["parameters"]["ppo.learning_rate"] for t in trials(whole)[:3]] == [2e-3, 3e-4, 5e-4]
 
 
 @pytest.mark.skipif(not Path("/proc/self/cmdline").exists(), reason="finds processes in /proc")

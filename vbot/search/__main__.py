@@ -1,12 +1,14 @@
 """Search for a better reward and better hyperparameters: ``python -m vbot.search --trials 15 --budget-hours 8``."""
 
 import shutil
+import sys
 import time
 from argparse import Namespace
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from vbot.archive.gather import STAGES
 from vbot.audit.report import begin
 from vbot.cli import Parser, refuse_beside_resume, run_command
 from vbot.courses import load_task
@@ -14,11 +16,12 @@ from vbot.errors import UserError
 from vbot.rewards.plugins import load_plugins
 from vbot.run import write_atomically
 from vbot.search.journal import JOURNAL, Journal, locked
+from vbot.search.memory import remember, warm_start
 from vbot.search.objective import Objective
 from vbot.search.records import Plan
 from vbot.search.report import BEST, REPORT, write_results
 from vbot.search.samplers import SAMPLERS, make_sampler
-from vbot.search.sources import presets, search_space
+from vbot.search.sources import SPACE, presets, search_space
 from vbot.search.space import Values
 from vbot.search.study import Study
 from vbot.settings import resolve
@@ -26,7 +29,7 @@ from vbot.sim import available_cores
 from vbot.terminal import LiveLine, duration
 from vbot.yaml_files import read_yaml, write_yaml
 
-CONFIG, SPACE, PLUGINS, STAGES = "config.yaml", "space.yaml", "plugins", "stages.yaml"
+CONFIG, PLUGINS = "config.yaml", "plugins"
 _EVALUATIONS = 8
 """Of a trial; the steps of all trials are the same, so that they compare."""
 
@@ -48,6 +51,8 @@ def _parser() -> Parser:
     parser.add_argument("--out", type=Path, metavar="DIR", help="default: runs/search-SET-TIME")
     parser.add_argument("--resume", type=Path, metavar="DIR", help="go on with a search")
     parser.add_argument("--no-audit", action="store_true", help="do not look first at what the reward pays for")
+    parser.add_argument("--warm-start", action="store_true", help="try first what the reward library knows to be good")
+    parser.add_no_archive()
     parser.add_argument("--quiet", action="store_true", help="print nothing but errors")
     return parser
 
@@ -65,14 +70,16 @@ def main(arguments: list[str] | None = None) -> None:
     else:
         directory = _create(given)
     if (directory / STAGES).is_file():
-        _search_stages(directory, quiet=given.quiet)
+        _search_stages(directory, quiet=given.quiet, archive=not given.no_archive)
         return
     with locked(directory):
         study = _open(directory, quiet=given.quiet)
         if study.finished:
-            write_results(study)  # a kill may have come before it
+            write_results(study)  # a kill may have come before it, and before the next
+            remember(directory, [study], archive=not given.no_archive, quiet=True)
             raise UserError(f"{directory} has finished; its report is in {directory / REPORT}")
         _search(study, directory, quiet=given.quiet)
+        remember(directory, [study], archive=not given.no_archive, quiet=given.quiet)
 
 
 def _create_stages(given: Any) -> Path:
@@ -97,19 +104,22 @@ def _create_stages(given: Any) -> Path:
     return directory
 
 
-def _search_stages(directory: Path, *, quiet: bool) -> None:
+def _search_stages(directory: Path, *, quiet: bool, archive: bool) -> None:
     """Search stage after stage; the best of each is tried early in the next, right after the defaults."""
     with locked(directory):
         names = read_yaml(directory / STAGES)["stages"]
         best: Values = {}
         rows = []
+        studies: list[Study] = []
         for name in names:
             with locked(directory / name):
                 study = _open(directory / name, quiet=quiet, prior=best)
                 if not study.finished:
                     _search(study, directory, quiet=quiet)
                 elif name == names[-1]:
+                    remember(directory, [*studies, study], archive=archive, quiet=True)
                     raise UserError(f"{directory} has finished; its report is in {directory / REPORT}")
+                studies.append(study)
                 ranked = study.ranked()
                 best = study.points[ranked[0][0]] if ranked else {}
                 trial = f"{ranked[0][0]} | {ranked[0][1][0].objective:.3f}" if ranked else "- | -"
@@ -118,6 +128,7 @@ def _search_stages(directory: Path, *, quiet: bool) -> None:
                 write_atomically(directory / REPORT, "\n".join([*lines, *rows, ""]).encode())
                 if ranked:
                     write_atomically(directory / BEST, (directory / name / BEST).read_bytes())
+        remember(directory, studies, archive=archive, quiet=quiet)
 
 
 def _create(given: Any) -> Path:
@@ -150,10 +161,17 @@ def _create(given: Any) -> Path:
         "objective": given.objective or "success_rate",
         "source": given.space,
         "only": given.only or [],
+        "command": sys.argv,
+        "began": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
     }
     space = search_space(settings, given.space, choice["only"])
     make_sampler(choice["sampler"], space)
     Objective.parse(choice["objective"], load_task(settings.config.env.task).episode_limit_s)
+    if given.warm_start:
+        known = warm_start(settings, space, choice["trials"] - 1)
+        choice |= {"starts": known.starts, "skips": known.skips}
+        if not given.quiet:
+            print("\n".join(known.lines))
     stamp = time.strftime("%Y%m%d-%H%M%S")
     directory: Path = given.out or Path("runs") / f"search-{settings.config.reward.name}-{stamp}"
     if (directory / CONFIG).exists():
@@ -197,7 +215,7 @@ def _open(directory: Path, *, quiet: bool, prior: Values | None = None) -> Study
         raise UserError(
             f"{directory}: the search space is no longer what it was when the search began; start a new one"
         )
-    space = replace(space, prior={**space.prior, **(prior or {})})
+    space = replace(space, prior={**space.prior, **(prior or {})}, starts=tuple(first.get("starts", ())))
     line = LiveLine(quiet=quiet)
     config = settings.config
     plan = Plan(
@@ -209,13 +227,17 @@ def _open(directory: Path, *, quiet: bool, prior: Values | None = None) -> Study
         first["prune"],
         first["jobs"],
         [str(p) for p in plugins],
+        tuple(first.get("command", ())),
+        first.get("began", ""),
     )
+    sampler = make_sampler(plan.sampler, space, plan.seed)
+    sampler.skip(first.get("skips", ()))
     return Study(
         directory,
         plan,
         journal,
         space,
-        make_sampler(plan.sampler, space, plan.seed),
+        sampler,
         Objective.parse(first["objective"], load_task(config.env.task).episode_limit_s),
         say=line.say,
         show=line.show,

@@ -24,6 +24,8 @@ from vbot.search.space import identity, native
 from vbot.yaml_files import read_yaml, write_yaml
 
 TRAIN = (sys.executable, "-m", "vbot.train")
+_OF_A_SEARCH = ("--no-archive", "--quiet")
+"""A search archives its trials at its end, together."""
 
 GRACE_S = 20.0
 """For a training to save itself after Ctrl-C, before it is killed."""
@@ -105,17 +107,17 @@ class Process:
         try:
             job.run_dir.parent.mkdir(parents=True, exist_ok=True)
             if self.resumed:
-                arguments = ["--resume", str(job.run_dir.absolute())]
+                arguments = ["--resume", str(job.run_dir.absolute()), *_OF_A_SEARCH]
             else:
                 _remove(job.run_dir)
                 write_atomically(config_file, write_yaml(dict(job.config)).encode())
                 arguments = ["--config", str(config_file), "--run-dir", str(job.run_dir.absolute())]
                 arguments += [part for plugin in job.plugins for part in ("--plugin", str(plugin))]
-                arguments += ["--no-audit"]  # the search has looked at what its rewards pay for
+                arguments += ["--no-audit", *_OF_A_SEARCH]  # the search has looked at what its rewards pay for
             with job.log.open("ab") as log:
                 # A session of its own: Ctrl-C on the terminal is for the search, which then stops its runs in order.
                 self._process = subprocess.Popen(
-                    [*command, *arguments, "--quiet"],
+                    [*command, *arguments],
                     stdin=subprocess.DEVNULL,
                     stdout=log,
                     stderr=log,

@@ -14,14 +14,10 @@ from pathlib import Path
 from typing import IO, Any
 
 from vbot.errors import UserError
+from vbot.locks import HeldError, held
 from vbot.outcomes import SNAPSHOT
 from vbot.run import write_atomically
 from vbot.yaml_files import write_yaml
-
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
 
 JOURNAL, LOCK = "journal.jsonl", "lock"
 _OWN = ("n", "event", "sum")
@@ -130,25 +126,16 @@ def locked(directory: Path) -> Iterator[None]:
     Raises:
         UserError: another search holds it.
     """
-    try:
-        stream = (directory / LOCK).open("a+")
-    except OSError as error:
-        raise UserError(f"cannot write {directory / LOCK}: {error.strerror}") from None
-    with stream:
-        if fcntl is not None:
-            try:
-                fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except OSError:
-                stream.seek(0)
-                holder = stream.read().strip()
-                raise UserError(
-                    f"{directory} is in use by another search{f', process {holder}' if holder else ''}; "
-                    "wait for its end, or give another --out"
-                ) from None
-        stream.seek(0)
-        stream.truncate()
-        stream.write(f"{os.getpid()}\n")
-        stream.flush()
+    with contextlib.ExitStack() as stack:
+        try:
+            stack.enter_context(held(directory / LOCK))
+        except HeldError as error:
+            raise UserError(
+                f"{directory} is in use by another search{f', process {error.holder}' if error.holder else ''}; "
+                "wait for its end, or give another --out"
+            ) from None
+        except OSError as error:
+            raise UserError(f"cannot write {directory / LOCK}: {error.strerror}") from None
         yield
 
 

@@ -17,6 +17,8 @@ class Plan:
         trials: points to try, the defaults among them.
         budget_s: s of search, over all resumes; None for no limit.
         plugins: files with reward terms.
+        command: arguments of the process that began the search, the program first.
+        began: when it began, ISO 8601.
     """
 
     config: Mapping[str, Any]
@@ -27,6 +29,8 @@ class Plan:
     prune: bool = True
     jobs: int = 1
     plugins: Sequence[str] = ()
+    command: Sequence[str] = ()
+    began: str = ""
 
 
 @dataclass

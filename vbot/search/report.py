@@ -63,7 +63,7 @@ def _winner(study: Study) -> list[str]:
     trial, runs = ranked[0]
     lines = ["", "## Best configuration", "", f"Trial {trial}{', the defaults' if trial == 0 else ''}."]
     if len(runs) > 1:
-        lines += [" ".join(_verdict(study, ranked)), ""]
+        lines += [" ".join(verdict(study, ranked)), ""]
         lines += [
             "| trial | objective, mean | of each seed | success on fresh episodes, seeds of their own |",
             "|---" * 4 + "|",
@@ -88,7 +88,7 @@ def _winner(study: Study) -> list[str]:
     return lines
 
 
-def _verdict(study: Study, ranked: list[tuple[int, list[RunRecord]]]) -> list[str]:
+def verdict(study: Study, ranked: list[tuple[int, list[RunRecord]]]) -> list[str]:
     """Whether the best is better than the defaults, by the fresh episodes of seeds that chose neither."""
     trial, runs = ranked[0]
     if trial == 0:

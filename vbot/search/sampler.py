@@ -6,7 +6,7 @@ on the trials asked and told so far; so a search that is read back from its jour
 
 import math
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -55,8 +55,8 @@ class Sampler(ABC):
     def ask(self) -> Values | None:
         """The point of the next trial, whose number is ``len(trials)`` before the call; None when none is left.
 
-        First the defaults as they are, then the space's prior; afterwards points in range that no constraint drops.
-        No point comes twice.
+        First the defaults as they are, then the space's prior and its starts; afterwards points in range that no
+        constraint drops. No point comes twice.
         """
         values = self._next()
         if values is not None:
@@ -76,6 +76,12 @@ class Sampler(ABC):
         self.trials.append(Trial(values, self.space.units(values)))
         self._seen.add(identity(values))
         return len(self.trials) - 1
+
+    def skip(self, points: Iterable[Mapping[str, Any]]) -> None:
+        """Never ask for these, unless they are the defaults: they were run before, outside of this search."""
+        defaults, *others = self._firsts
+        self._seen |= {identity(point) for point in points} - {identity(defaults)}
+        self._firsts = [defaults, *(point for point in others if identity(point) not in self._seen)]
 
     def tell(self, number: int, objective: float | None = None, *, infeasible: bool = False) -> None:
         """What came of trial ``number``: an objective, or that it diverged, or (neither) nothing that tells anything.

@@ -6,19 +6,22 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from vbot.config import Config, PPOConfig, build
+from vbot.config import Config, PPOConfig, build, names_of
 from vbot.errors import UserError, nearest
 from vbot.ranges import Choice, LogUniform, Range, Uniform, ends
 from vbot.rewards import REGISTRY
 from vbot.rewards.registry import Registry
 from vbot.rewards.sets import resolve_set
 from vbot.search.constraints import Constraint
-from vbot.search.space import Parameter, Space, names_of, native
+from vbot.search.space import Parameter, Space, native
 from vbot.settings import Settings
 from vbot.yaml_files import read_yaml
 
 FULL = "full"
 """The preset that is everything the registry and the PPO configuration bring."""
+
+SPACE = "space.yaml"
+"""The user's own space as the study keeps it, in its directory."""
 
 CONSTRAINTS = (
     "learning_rate > 5e-4 and learning_epochs > 8",

@@ -14,6 +14,7 @@ from typing import Any
 
 import numpy as np
 
+from vbot.config import names_of
 from vbot.errors import UserError, nearest
 from vbot.ranges import Choice, LogUniform, Range, Uniform
 from vbot.search.constraints import Constraint
@@ -28,7 +29,6 @@ OUTSIDE = 0.5
 """How far outside the cube a value beyond its range may be placed, in widths of the range."""
 
 _MOST_DRAWS = 10_000
-_TERM, _SCALE = "reward.terms.", ".scale"
 
 
 @dataclass(frozen=True)
@@ -154,6 +154,7 @@ class Space:
         settings: dotted key -> value of the configuration without a search; constraints may name these too.
         fixed: dotted key -> value that every trial sets, the defaults among them.
         prior: dotted key -> the value that a space file believes in; together they are one early trial.
+        starts: points to try after it.
     """
 
     parameters: tuple[Parameter, ...]
@@ -161,6 +162,7 @@ class Space:
     settings: Mapping[str, Any] = field(default_factory=dict)
     fixed: Mapping[str, Any] = field(default_factory=dict)
     prior: Mapping[str, Any] = field(default_factory=dict)
+    starts: tuple[Values, ...] = ()
 
     def __post_init__(self) -> None:
         if not self.parameters:
@@ -179,10 +181,11 @@ class Space:
         return {p.key: native(p.default) for p in self.parameters}
 
     def firsts(self) -> list[Values]:
-        """What is tried before a sampler is asked: the defaults, and then the prior where there is one."""
+        """What is tried before a sampler is asked: the defaults, the prior where there is one, the starts."""
         points = [self.defaults()]
         if self.prior:
             points.append({**points[0], **{key: native(value) for key, value in self.prior.items()}})
+        points += self.starts
         return [point for i, point in enumerate(points) if point not in points[:i]]
 
     def notices(self) -> list[str]:
@@ -255,18 +258,6 @@ class Space:
         everything = {**self.settings, **self.fixed, **values}
         named = {name: everything[key] for name, key in self._names.items()}
         return any(constraint.drops(named) for constraint in self.constraints)
-
-
-def names_of(key: str) -> tuple[str, ...]:
-    """Every name that a dotted key answers to in constraints and patterns, the shortest first.
-
-    ``ppo.learning_rate`` is also ``learning_rate``; ``reward.terms.termination.scale`` is also ``termination``,
-    ``termination.scale`` and, as in ``--set``, ``reward.terms.termination``.
-    """
-    if key.startswith(_TERM):
-        term = key.removeprefix(_TERM)
-        return tuple(dict.fromkeys((term.removesuffix(_SCALE), term, key.removesuffix(_SCALE), key)))
-    return tuple(dict.fromkeys((key.partition(".")[2] or key, key)))
 
 
 def identity(values: Mapping[str, Any]) -> str:

@@ -1,0 +1,1 @@
+"""Comparing runs: statistics over seeds, tables, pictures, a page, and what a study tells of its parameters."""
