@@ -30,6 +30,15 @@ def test_the_curve_of_seeds_is_their_mean_and_range_where_all_have_been(run):
     assert (found.band, len(found.lines)) == ("mean and range of 2 seeds", 2)
 
 
+def test_the_range_of_seeds_that_cross_has_a_corner_there(run):
+    # From 0 to 100 % and from 80 to 60 %: both are at 2/3 after 2/3 of the way from 0.5 to 1 M steps.
+    found = curve(group(run("a", 1.0, curve=(0.0, 1.0)), run("b", 0.6, seed=1, curve=(0.8, 0.6))))
+    assert found is not None
+    assert found.steps == pytest.approx([500_000, 833_333.3, 1_000_000])
+    assert found.low == pytest.approx([0.0, 2 / 3, 0.6])
+    assert found.high == pytest.approx([0.8, 2 / 3, 1.0])
+
+
 def test_the_band_of_one_seed_is_the_interval_of_its_episodes(run):
     found = curve(group(run("a", 0.5, curve=(0.0, 0.5))))
     assert found is not None

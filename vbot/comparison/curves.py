@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import combinations
 
 import numpy as np
 
@@ -64,10 +65,21 @@ def curve(group: Group) -> Curve | None:
     start, end = max(line.steps[0] for line in of), min(line.steps[-1] for line in of)
     if len(of) == 1 or start >= end:
         return _single(group, list(lines.values()), of[0])
-    at = sorted({x for line in of for x in line.steps if start <= x <= end})
+    looked = sorted({x for line in of for x in line.steps if start <= x <= end})
+    at = sorted({*looked, *_crossings(looked, of)})
     values = np.stack([np.interp(at, line.steps, line.success) for line in of])
     bands = (values.mean(0).tolist(), values.min(0).tolist(), values.max(0).tolist())
     return Curve(group, list(lines.values()), len(of), at, *bands)
+
+
+def _crossings(at: list[float], of: Sequence[Line]) -> list[float]:
+    """Steps between those of ``at`` where two seeds cross: the range of the seeds has its corners there."""
+    found = []
+    for a, b in combinations([np.interp(at, line.steps, line.success) for line in of], 2):
+        gap = a - b
+        for k in np.flatnonzero(gap[:-1] * gap[1:] < 0):
+            found.append(float(at[k] + gap[k] / (gap[k] - gap[k + 1]) * (at[k + 1] - at[k])))
+    return found
 
 
 def _line(outcome: Outcome) -> Line | None:

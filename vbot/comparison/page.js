@@ -79,7 +79,10 @@
       this.buttons = [...figure.querySelectorAll(".legend button")];
       this.shown = curves.map(() => true);
       this.end = Math.max(...curves.flatMap((c) => [...c.steps, ...c.lines.flatMap((l) => l.steps)]));
-      this.stops = [...new Set(curves.flatMap((c) => c.steps))].sort((a, b) => a - b);
+      // Where there were evaluations; a curve has more points, where its seeds cross.
+      const within = (c, s) => c.steps[0] <= s && s <= c.steps[c.steps.length - 1];
+      const looked = curves.flatMap((c) => c.lines.flatMap((l) => l.steps.filter((s) => within(c, s))));
+      this.stops = [...new Set(looked)].sort((a, b) => a - b);
       this.cursor = null;
       this.buttons.forEach((button, i) => button.addEventListener("click", () => {
         this.shown[i] = !this.shown[i];

@@ -97,7 +97,10 @@ def _runs(table: Table, comparison: Comparison, colors: dict[str, int]) -> str:
         label = f"{escape(str(o.reward_set))} <code>{escape((o.fingerprint or '')[:SHORT])}</code>"
         cells.append(f'<td data-v="{_a(table.group(o).label)}"><span class="swatch"{color}></span>{label}</td>')
         cells.append(_cell(o.seed, number=True))
-        cells.append(f'<td data-v="{_a(state(o))}"><span class="pill {o.state}">{escape(state(o))}</span></td>')
+        cells.append(
+            f'<td data-v="{_a(state(o))}"><span class="pill {o.state}" title="{_a(state(o))}">'
+            f"{escape(o.state)}</span></td>"
+        )
         cells.append(_cell(", ".join(o.findings), wrap=True))
         words = " ".join([table.task, comparison.names[o.path], str(o.reward_set), str(o.fingerprint), state(o)])
         words += f" seed {o.seed} {' '.join(o.findings)}"

@@ -72,6 +72,6 @@ def _income(axes: Any, c: Curve, color: str) -> None:
     names, sums = zip(*reversed(terms), strict=True)
     axes.barh(names, sums, color=color, alpha=0.8)
     axes.axvline(0, color="0.3", linewidth=0.8)
-    axes.set_title(f"{c.group.label}: paid per episode", fontsize=9, loc="left")
+    axes.set_title(f"{c.group.label}\npaid per episode", fontsize=9, loc="left")
     axes.tick_params(labelsize=7)
     axes.grid(axis="x", alpha=0.25)
