@@ -11,12 +11,13 @@ from vbot.audit.report import begin
 from vbot.cli import Parser, refuse_beside_resume, run_command
 from vbot.courses import load_task
 from vbot.errors import UserError
+from vbot.outcomes import BEST, STAGES
 from vbot.rewards.plugins import load_plugins
 from vbot.run import write_atomically
 from vbot.search.journal import JOURNAL, Journal, locked
 from vbot.search.objective import Objective
 from vbot.search.records import Plan
-from vbot.search.report import BEST, REPORT, write_results
+from vbot.search.report import REPORT, write_results
 from vbot.search.samplers import SAMPLERS, make_sampler
 from vbot.search.sources import presets, search_space
 from vbot.search.space import Values
@@ -26,7 +27,7 @@ from vbot.sim import available_cores
 from vbot.terminal import LiveLine, duration
 from vbot.yaml_files import read_yaml, write_yaml
 
-CONFIG, SPACE, PLUGINS, STAGES = "config.yaml", "space.yaml", "plugins", "stages.yaml"
+CONFIG, SPACE, PLUGINS = "config.yaml", "space.yaml", "plugins"
 _EVALUATIONS = 8
 """Of a trial; the steps of all trials are the same, so that they compare."""
 
