@@ -11,7 +11,7 @@ from torch import Tensor
 
 from vbot.config import TrainConfig
 from vbot.dashboard import Dashboard
-from vbot.detectors import Watch, decline, detect
+from vbot.detectors import Watch, detect
 from vbot.env import Env
 from vbot.episodes import Episodes
 from vbot.errors import DivergedError, UserError
@@ -241,7 +241,7 @@ class Experiment:
         """Write what the detectors see, keep the policy that shows it, and say what is new."""
         known = {row["name"] for row in self.run.findings()}
         seen = detect(records, self._env.task, self.settings.reward_set, self._config.env.step_s, self._alive)
-        confirmed = self._watch.confirm([*seen, *decline(self.run.evaluations())])
+        confirmed = self._watch.confirm(seen, self._progress(), self.run.evaluations())
         policy = f"step_{self.steps}"
         if any(e.episode is not None for e in confirmed):
             self._save_policy(policy, self._last_evaluation)
