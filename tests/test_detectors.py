@@ -6,9 +6,9 @@ import pytest
 import torch
 
 from vbot.courses import load_task
-from vbot.detectors import Watch, across_trials, decline, detect
+from vbot.detectors import SHARE, Evidence, Watch, across_trials, decline, detect
 from vbot.episodes import Episodes
-from vbot.findings import CHEATS
+from vbot.findings import CHEATS, Finding
 from vbot.records import Records
 from vbot.rewards.cards import pays_for_living
 from vbot.settings import resolve
@@ -195,11 +195,89 @@ def test_peak_then_decline_needs_two_evaluations_in_a_row():
     assert decline(rows(0.2, 0.5, 0.8, 0.9)) == []
 
 
+def rates(*successes: float, steps: int = 500_000) -> list[dict]:
+    return [{"steps": steps * (k + 1), "success_rate": rate} for k, rate in enumerate(successes)]
+
+
 def test_only_what_shows_twice_in_a_row_is_confirmed():
-    watch, cheat, honest = Watch(), seen(records(*CASES["lazy robot"])), seen(records())
-    assert watch.confirm(cheat) == []
-    assert "lazy robot" in {e.finding.name for e in watch.confirm(cheat)}
-    assert watch.confirm(honest) == []
+    watch, honest = Watch(), seen(records())
+    cheat = [e for e in seen(records(*CASES["reach-and-farm"])) if e.finding.name in CHEATS]
+    assert watch.confirm(cheat, 0.1, rates(0.1)) == []
+    assert [e.finding.name for e in watch.confirm(cheat, 0.2, rates(0.1, 0.1))] == ["reach-and-farm"]
+    assert watch.confirm(honest, 0.3, rates(0.1, 0.1, 0.1)) == []
+    assert watch.confirm(cheat, 0.4, rates(0.1, 0.1, 0.1, 0.1)) == []
+    assert watch.confirm(cheat, 0.5, rates(0.1, 0.1, 0.1, 0.1, 0.2)) == []  # success outgrows it
+    assert [e.finding.name for e in watch.confirm(cheat, 0.6, rates(0.1, 0.1, 0.1, 0.1, 0.2, 0.1))]
     resumed = Watch()
-    resumed.before = ["lazy robot"]
-    assert "lazy robot" in {e.finding.name for e in resumed.confirm(cheat)}
+    resumed.before = ["reach-and-farm"]
+    assert [e.finding.name for e in resumed.confirm(cheat, 0.2, rates(0.1, 0.1))] == ["reach-and-farm"]
+
+
+UNSKILLED = ("standing dominance", "negative walk", "die early", "hover near boundary")
+
+
+@pytest.mark.parametrize("cheat", UNSKILLED)
+def test_what_a_robot_does_that_cannot_walk_yet_is_a_cheat_only_after_its_youth(cheat):
+    def said(progress: float, *successes: float, steps: int = 500_000) -> bool:
+        watch, found = Watch(), seen(records(*CASES[cheat]))
+        watch.confirm(found, 0.0, rates(*successes[:-1], steps=steps))
+        return cheat in {e.finding.name for e in watch.confirm(found, progress, rates(*successes, steps=steps))}
+
+    assert said(0.5, 0.0, 0.0)  # half of the budget, a million steps
+    assert said(1.0, 0.3, 0.3, 0.2)
+    assert not said(0.49, 0.0, 0.0)
+    assert not said(1.0, 0.0, 0.0, steps=400_000)  # the whole of a budget that was too small to learn anything
+    assert not said(0.6, 0.0, 0.1)  # it learns
+
+
+def confirmed(trail: list[tuple[float, int, float, dict[str, float]]]) -> list[tuple[float, str]]:
+    """What is said in the course of a run: share of the budget, cheat."""
+    watch, evaluations, said = Watch(), [], []
+    for progress, steps, success, shares in trail:
+        evaluations.append({"steps": steps, "success_rate": success})
+        found = [
+            Evidence(Finding("warning", name, "", ""), share, 0) for name, share in shares.items() if share >= SHARE
+        ]
+        said += [(progress, e.finding.name) for e in watch.confirm(found, progress, evaluations)]
+    return said
+
+
+# What evaluations of real trainings showed, on section001 with 256 held-out episodes each: share of the budget, steps,
+# success, and the share of the episodes that showed each cheat, the smallest left out. Measured on 2026-11-21.
+TRAILS = {
+    "phase5, seed 2": [
+        (0.08, 516_096, 0.0, {"standing dominance": 1.0}),
+        (0.16, 1_007_616, 0.0, {"standing dominance": 0.59, "negative walk": 0.11, "hover near boundary": 0.20}),
+        (0.25, 1_523_712, 0.0, {"standing dominance": 0.67, "die early": 0.15}),
+        (0.33, 2_015_232, 0.0, {"standing dominance": 0.80, "negative walk": 0.10, "hover near boundary": 0.14}),
+        (0.43, 2_506_752, 0.0, {"standing dominance": 0.74, "negative walk": 0.09, "hover near boundary": 0.10}),
+        (0.52, 3_022_848, 0.07, {"standing dominance": 0.24, "deceleration moat": 0.15}),
+        (0.60, 3_514_368, 0.65, {"standing dominance": 0.09}),
+        (0.67, 4_005_888, 0.95, {}),
+    ],
+    "swift, seed 0": [
+        (0.05, 270_336, 0.0, {"standing dominance": 1.0}),
+        (0.09, 516_096, 0.0, {"standing dominance": 0.69, "deceleration moat": 0.06}),
+        (0.13, 761_856, 0.08, {"deceleration moat": 0.10, "hover near boundary": 0.098}),
+        (0.17, 1_007_616, 0.01, {"conservative hovering": 0.34, "die early": 0.15}),
+        (0.22, 1_253_376, 0.34, {"conservative hovering": 0.33}),
+        (0.26, 1_523_712, 0.93, {}),
+    ],
+    "sprint, which pays for speed and has not learned to run yet": [
+        (0.07, 147_456, 0.0, {"standing dominance": 1.0}),
+        (0.14, 270_336, 0.0, {"standing dominance": 1.0}),
+        (0.20, 393_216, 0.0, {"standing dominance": 0.98}),
+    ],
+    "lazy": [
+        (0.07, 196_608, 0.0, {"lazy robot": 1.0}),
+        (0.13, 393_216, 0.0, {"lazy robot": 1.0}),
+        (0.19, 565_248, 0.0, {"lazy robot": 0.92}),
+        (0.25, 761_856, 0.0, {"lazy robot": 1.0}),
+    ],
+}
+
+
+@pytest.mark.parametrize("run", TRAILS)
+def test_runs_that_learn_are_left_in_peace_and_the_lazy_one_is_caught_early(run):
+    caught = [(0.13, "lazy robot"), (0.19, "lazy robot"), (0.25, "lazy robot")]
+    assert confirmed(TRAILS[run]) == (caught if run == "lazy" else [])

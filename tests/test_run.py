@@ -1,11 +1,15 @@
 """The run directory: what is written, when it is refused, and what is read back after a kill."""
 
+import os
 import pickle
+import time
 
 import pytest
 import torch
 
 from vbot.errors import UserError
+from vbot.liveness import Holder
+from vbot.locks import locked
 from vbot.run import Run, find_checkpoint, load_checkpoint, read_lines, save_state
 from vbot.settings import resolve
 from vbot.yaml_files import read_yaml
@@ -76,6 +80,63 @@ def test_a_run_has_a_result_once_it_has_finished(run):
     assert Run.open(run.path).result() == {"success_rate": 0.5}
 
 
+# Heartbeats, and one training at a time.
+
+
+def test_a_run_that_is_held_has_a_heartbeat_that_tells_who_and_what(run):
+    assert run.heartbeat() is None
+    before = time.time()
+    with run.alone():
+        beat = run.heartbeat()
+        assert (beat["pid"], beat["doing"]) == (os.getpid(), "starting")
+        assert Holder.read(beat).lives() is True
+        assert before <= beat["time"] <= time.time()
+        run.beat(doing="training", steps=100)
+        with run.alone():  # it is held already
+            run.beat(steps=200)
+        assert [Run.open(run.path).heartbeat()[key] for key in ("doing", "steps")] == ["training", 200]
+        with pytest.raises(UserError, match=f"in use by another training, process {os.getpid()}"):
+            Run.open(run.path).alone().__enter__()
+    assert run.heartbeat() is None
+    assert not list(run.path.glob("*.tmp"))
+
+
+@pytest.mark.parametrize(("error", "why"), [(KeyboardInterrupt(), "Ctrl-C"), (UserError("it\nbroke"), "it broke")])
+def test_a_run_that_stopped_says_why_until_it_goes_on(run, error, why):
+    def trains() -> None:
+        with run.alone():
+            run.beat(steps=100)
+            raise error
+
+    with pytest.raises(type(error)):
+        trains()
+    assert (run.heartbeat()["ended"], run.heartbeat()["steps"]) == (why, 100)
+    with run.alone():
+        assert "ended" not in run.heartbeat()
+
+
+def test_a_finished_run_has_no_heartbeat_when_its_result_is_there(run):
+    with run.alone():
+        run.finish({"steps": 100})
+        assert (run.heartbeat(), run.result()) == (None, {"steps": 100})
+    with pytest.raises(BrokenPipeError), run.alone():
+        raise BrokenPipeError  # while it says so, say, to a reader that has gone
+    assert run.result() == {"steps": 100}
+
+
+def test_a_heartbeat_that_is_none_is_none(run):
+    for text in ("", "{", "[1]", "\0" * 50):
+        (run.path / "heartbeat.json").write_text(text)
+        assert run.heartbeat() is None
+
+
+def test_two_that_begin_the_same_run_at_once_do_not_mix(tmp_path):
+    (tmp_path / "run").mkdir()
+    with locked(tmp_path / "run", "us", "wait"), pytest.raises(UserError, match="in use by another training"):
+        Run.create(tmp_path / "run", CONFIG, "0" * 16, [])
+    assert not (tmp_path / "run" / "meta.json").exists()
+
+
 # Files that are whole.
 
 
@@ -94,6 +155,7 @@ def test_no_temporary_files_are_left(run):
         "checkpoints/resume.state",
         "config.yaml",
         "eval.jsonl",
+        "lock",
         "meta.json",
         "metrics.jsonl",
         "result.json",

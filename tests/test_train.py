@@ -429,6 +429,6 @@ def test_a_mistake_ends_the_process_with_one_line_and_code_two(tmp_path):
     assert (done.returncode, done.stdout, done.stderr.count("\n")) == (2, "", 1)
 
 
-@pytest.mark.parametrize("name", ["train", "evaluate", "play", "archive"])
+@pytest.mark.parametrize("name", ["train", "evaluate", "play", "archive", "status"])
 def test_every_command_has_help(name, tmp_path):
     assert f"usage: python -m vbot.{name}" in command(name, "--help", cwd=tmp_path).stdout

@@ -2,8 +2,7 @@
 
 import dataclasses
 import hashlib
-import math
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -89,12 +88,6 @@ class Evaluator:
             parts.append(keeper.end(episodes, terms, self._purpose, self._seed, first))
             first += len(episodes)
         return concatenate(parts)
-
-
-def rank(summary: Mapping[str, Any]) -> tuple[float, float]:
-    """What the best of a run's policies is the greatest of: success, then a short time to the target."""
-    time_s = summary["time_to_target_s"]
-    return summary["success_rate"], -time_s if time_s is not None else -math.inf
 
 
 def policy_content(model: ActorCritic, env: Env, config: Config, steps: int) -> dict[str, Any]:

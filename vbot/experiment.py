@@ -11,12 +11,13 @@ from torch import Tensor
 
 from vbot.config import TrainConfig
 from vbot.dashboard import Dashboard
-from vbot.detectors import Watch, decline, detect
+from vbot.detectors import Watch, detect
 from vbot.env import Env
 from vbot.episodes import Episodes
 from vbot.errors import DivergedError, UserError
-from vbot.evaluation import VALIDATION, Evaluator, policy_content, random_stream, rank
+from vbot.evaluation import VALIDATION, Evaluator, policy_content, random_stream
 from vbot.interrupt import catch_interrupt
+from vbot.outcomes import rank
 from vbot.ppo import Trainer
 from vbot.records import Records, pack
 from vbot.rewards.cards import pays_for_living
@@ -27,6 +28,8 @@ from vbot.terminal import LiveLine, duration, percent
 
 RECENT_EPISODES = 512
 """Training episodes that the live line speaks of."""
+BEAT_S = 5.0
+"""Between two heartbeats."""
 
 
 class Experiment:
@@ -59,6 +62,8 @@ class Experiment:
         self._watch = Watch()
         self._alive = torch.tensor([pays_for_living(t.spec, t.params) for t in settings.reward_set.terms])
         self._line = LiveLine(quiet=quiet)
+        self._beaten = -math.inf
+        self._steps_per_s: float | None = None
         self._recent: list[Episodes] = []
         self._elapsed_s = 0.0  # before this process took the run up
         self._evaluation_s = 0.0
@@ -81,9 +86,13 @@ class Experiment:
             resume: go on from the run's last saved state.
 
         Raises:
-            UserError: a reward term gave NaN, or the run to resume was of another configuration.
+            UserError: a reward term gave NaN, the run to resume was of another configuration, or it is being trained.
             DivergedError: the networks broke.
         """
+        with run.alone():
+            return self._train_alone(run, resume)
+
+    def _train_alone(self, run: Run, resume: bool) -> dict[str, Any]:
         self.run = run
         if resume:
             self._load(run.load_resume())
@@ -164,10 +173,30 @@ class Experiment:
             )
         self.run.append_metrics(row)
         self._line.show(self._status(row))
+        self._steps_per_s = row["steps_per_s"]
+        self._beat("training")
+
+    def _beat(self, doing: str) -> None:
+        """Let the run's heart beat, if it is time for it."""
+        now = time.monotonic()
+        if now - self._beaten < BEAT_S:
+            return
+        self._beaten = now
+        self.run.beat(
+            doing=doing,
+            steps=self.steps,
+            progress=self._progress(),
+            steps_per_s=self._steps_per_s,
+            left_s=self._left_s(),
+        )
+
+    def _left_s(self) -> float:
+        """Seconds of training that are left, if it goes on as so far."""
+        progress = self._progress()
+        return self._clock() * (1 - progress) / progress if progress else 0.0
 
     def _status(self, row: Mapping[str, Any]) -> str:
-        progress = self._progress()
-        left = self._clock() * (1 - progress) / progress if progress else 0.0
+        progress, left = self._progress(), self._left_s()
         parts = [f"{100 * progress:3.0f} %", f"{self.steps / 1e6:6.2f} M steps", f"{row['steps_per_s'] / 1e3:5.1f} k/s"]
         parts.append(f"{duration(left)} left")
         if self._recent:
@@ -212,7 +241,7 @@ class Experiment:
         """Write what the detectors see, keep the policy that shows it, and say what is new."""
         known = {row["name"] for row in self.run.findings()}
         seen = detect(records, self._env.task, self.settings.reward_set, self._config.env.step_s, self._alive)
-        confirmed = self._watch.confirm([*seen, *decline(self.run.evaluations())])
+        confirmed = self._watch.confirm(seen, self._progress(), self.run.evaluations())
         policy = f"step_{self.steps}"
         if any(e.episode is not None for e in confirmed):
             self._save_policy(policy, self._last_evaluation)
@@ -282,6 +311,7 @@ class Experiment:
 
     def _act(self, obs: Tensor) -> Tensor:
         """The deterministic policy for an environment on another device than the networks."""
+        self._beat("evaluating")  # an evaluation may last for minutes
         return self._trainer.model.act_deterministic(obs.to(self._device)).to(obs.device)
 
     def _policy(self) -> dict[str, Any]:

@@ -3,6 +3,7 @@
 Reading writes nothing, needs no registry, and takes broken and unfinished runs as what they are.
 """
 
+import math
 import statistics
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
@@ -14,8 +15,10 @@ from vbot.errors import UserError
 from vbot.run import CHECKPOINTS, CONFIG, META, METRICS, RESULT, Run, read_lines
 from vbot.yaml_files import read_yaml
 
-SNAPSHOT = "state.yaml"
-"""Of a study; its trials are runs below it."""
+SNAPSHOT, BEST = "state.yaml", "best.yaml"
+"""Of a study, whose trials are runs below it; and its best configuration, once there is one."""
+STAGES = "stages.yaml"
+"""Of a search in stages: the names of its studies, which are below it."""
 
 State = Literal["finished", "unfinished", "broken"]
 
@@ -111,6 +114,12 @@ def trials(study: Path) -> list[Path]:
     return [path for path in listed if (path / CONFIG).is_file()]
 
 
+def rank(evaluation: Mapping[str, Any]) -> tuple[float, float]:
+    """What the best of some policies is the greatest of: success, then a short time to the target."""
+    time_s = evaluation["time_to_target_s"]
+    return evaluation["success_rate"], -time_s if time_s is not None else -math.inf
+
+
 def _problem(error: Exception) -> str:
     """What is wrong with a run, in a line."""
     match error:
@@ -162,8 +171,7 @@ def _so_far(run: Run) -> tuple[dict[str, Any], dict[str, Any] | None]:
         "elapsed_s": rows[-1]["elapsed_s"] if rows else 0.0,
         "steps_per_s": statistics.median(row["steps_per_s"] for row in rows) if rows else None,
     }
-    best = [c["evaluation"] for c in run.checkpoints() if c["name"] == "best"]
-    return known, best[0] if best else None
+    return known, max(run.evaluations(), key=rank, default=None)
 
 
 def _checkpoint(file: Path) -> Outcome:

@@ -11,11 +11,14 @@ events.out.tfevents.*     TensorBoard
 checkpoints/NAME.pt       init, step_*, best, final; registry.yaml lists them with their evaluation
 checkpoints/resume.state  everything to go on bit for bit, replaced at every periodic checkpoint
 plugins/                  the plugin files, as they were
+lock                      held by who trains (vbot.locks)
+heartbeat.json            how far the run is and who trains it; of a run that stopped, why; gone when it has finished
 result.json               written last: its existence means that the run finished
 
 torch is imported where tensors are read or written: what only looks at runs starts in a tenth of the time without it.
 """
 
+import contextlib
 import json
 import os
 import platform
@@ -23,7 +26,7 @@ import shutil
 import subprocess
 import sys
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from importlib import metadata
 from pathlib import Path
 from typing import Any
@@ -33,10 +36,13 @@ import yaml
 import vbot
 from vbot.config import Config
 from vbot.errors import UserError
+from vbot.liveness import this_process
+from vbot.locks import locked
 from vbot.yaml_files import read_yaml, write_yaml
 
 CONFIG, META, AUDIT, RESULT = "config.yaml", "meta.json", "audit.json", "result.json"
 METRICS, EVALUATIONS, FINDINGS = "metrics.jsonl", "eval.jsonl", "findings.jsonl"
+HEARTBEAT = "heartbeat.json"
 EPISODES = "episodes"
 CHECKPOINTS, CHECKPOINT_LIST, RESUME = "checkpoints", "registry.yaml", "resume.state"
 PLUGINS = "plugins"
@@ -48,6 +54,8 @@ class Run:
 
     def __init__(self, path: Path) -> None:
         self.path = path
+        self._held = False
+        self._beat: dict[str, Any] = {}
 
     @classmethod
     def create(
@@ -70,12 +78,16 @@ class Run:
             raise UserError(f"{path} already holds a run; go on with --resume {path}, or give another --run-dir")
         try:
             (path / CHECKPOINTS).mkdir(parents=True, exist_ok=True)
-            (path / PLUGINS).mkdir(exist_ok=True)
-            for plugin in plugins:
-                shutil.copyfile(plugin, path / PLUGINS / plugin.name)
-            write_atomically(path / META, json.dumps(_meta(config, fingerprint, term_code), indent=2).encode() + b"\n")
-            content = {**config.to_dict(), "origin": dict(sorted(config.origins.items()))}
-            write_atomically(path / CONFIG, write_yaml(content).encode())
+            with _alone(path):
+                if os.path.exists(path / CONFIG):  # by now: two may begin at the same time
+                    raise UserError(f"{path} already holds a run, which has just begun; give another --run-dir")
+                (path / PLUGINS).mkdir(exist_ok=True)
+                for plugin in plugins:
+                    shutil.copyfile(plugin, path / PLUGINS / plugin.name)
+                meta = json.dumps(_meta(config, fingerprint, term_code), indent=2)
+                write_atomically(path / META, meta.encode() + b"\n")
+                content = {**config.to_dict(), "origin": dict(sorted(config.origins.items()))}
+                write_atomically(path / CONFIG, write_yaml(content).encode())
         except OSError as error:
             raise UserError(f"cannot write run directory {path}: {error.strerror}") from None
         return cls(path)
@@ -86,6 +98,52 @@ class Run:
         if not os.path.isfile(path / CONFIG):
             raise UserError(f"{path} is no run directory: it has no {CONFIG}")
         return cls(path)
+
+    @contextlib.contextmanager
+    def alone(self) -> Iterator[None]:
+        """Hold the run, alone, as long as it is trained, with a heartbeat from beginning to end.
+
+        Within it, it may be asked for again.
+
+        Raises:
+            UserError: somebody else trains it.
+        """
+        if self._held:
+            yield
+            return
+        with _alone(self.path):
+            self._held, self._beat = True, {}
+            self.beat(doing="starting")
+            try:
+                yield
+            except BaseException as error:
+                if not (self.path / RESULT).is_file():
+                    why = "Ctrl-C" if isinstance(error, KeyboardInterrupt) else " ".join(str(error).split())
+                    self.beat(ended=why or type(error).__name__)
+                raise
+            else:
+                (self.path / HEARTBEAT).unlink(missing_ok=True)
+            finally:
+                self._held = False
+
+    def beat(self, **known: Any) -> None:
+        """Say that the run lives, and what is known of it by now; what was said before and is not said anew stays."""
+        self._beat.update(known)
+        content = {**this_process().to_dict(), "time": time.time(), **self._beat}
+        with contextlib.suppress(OSError):  # no training should end for it
+            # Not flushed to the disk: it is of no use after a power cut, and training would wait for the disk.
+            write_atomically(self.path / HEARTBEAT, json.dumps(content).encode() + b"\n", flush=False)
+
+    def heartbeat(self) -> dict[str, Any] | None:
+        """The last heartbeat: what ``beat`` was told, ``time`` (s since 1970) and the keys of ``liveness.Holder``.
+
+        ``ended``: why the run stopped; not there in a run that goes on or was killed. None where there is none.
+        """
+        try:
+            content = json.loads((self.path / HEARTBEAT).read_text())
+        except (OSError, ValueError):
+            return None
+        return content if isinstance(content, dict) else None
 
     @property
     def plugins(self) -> list[Path]:
@@ -104,7 +162,8 @@ class Run:
         return json.loads(file.read_text()) if file.is_file() else None
 
     def finish(self, result: Mapping[str, Any]) -> None:
-        """Write the result: the last act of a run."""
+        """Write the result: the last act of a run, whose heart stops first."""
+        (self.path / HEARTBEAT).unlink(missing_ok=True)
         write_atomically(self.path / RESULT, json.dumps(result, indent=2).encode() + b"\n")
 
     def append_metrics(self, row: Mapping[str, Any]) -> None:
@@ -247,14 +306,23 @@ def save_state(file: Path, state: Mapping[str, Any]) -> None:
     os.replace(temporary, file)
 
 
-def write_atomically(file: Path, content: bytes) -> None:
-    """Write a file so that whoever looks finds the old one or the whole new one, a kill or not."""
+def write_atomically(file: Path, content: bytes, *, flush: bool = True) -> None:
+    """Write a file so that whoever looks finds the old one or the whole new one, a kill or not.
+
+    Args:
+        flush: wait until it is on the disk, so that the same holds after a power cut.
+    """
     temporary = file.with_name(f".{file.name}.tmp")
     with temporary.open("wb") as stream:
         stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
+        if flush:
+            stream.flush()
+            os.fsync(stream.fileno())
     os.replace(temporary, file)
+
+
+def _alone(path: Path) -> contextlib.AbstractContextManager[None]:
+    return locked(path, "another training", "stop it first")
 
 
 def _meta(config: Config, fingerprint: str, term_code: Mapping[str, str] | None) -> dict[str, Any]:

@@ -65,24 +65,25 @@ def main(arguments: list[str] | None = None) -> None:
         experiment = Experiment(settings, quiet=given.quiet)
         directory = given.run_dir or _default_directory(settings.config)
         run = Run.create(directory, settings.config, settings.fingerprint, plugins, settings.term_code)
-    if not given.quiet:
-        print(_table(settings.config, run, settings.fingerprint), flush=True)
-    if given.resume is None and not given.no_audit:
-        from vbot.audit.report import begin
-
-        begin(settings, run.path, quiet=given.quiet)
-    try:
-        experiment.train(run, resume=given.resume is not None)
-    except KeyboardInterrupt:
+    with run.alone():
         if not given.quiet:
-            print(f"stopped at {experiment.steps:,} steps; go on with: python -m vbot.train --resume {run.path}")
-        raise
-    if not given.no_archive and "--no-archive" not in run.meta()["command"]:  # of a run that was resumed
-        from vbot.archive.finish import finish_training
+            print(_table(settings.config, run, settings.fingerprint), flush=True)
+        if given.resume is None and not given.no_audit:
+            from vbot.audit.report import begin
 
-        finish_training(run, quiet=given.quiet)
-    if not given.quiet:
-        print(f"evaluate it: python -m vbot.evaluate {run.path}\nwatch it:    python -m vbot.play {run.path}")
+            begin(settings, run.path, quiet=given.quiet)
+        try:
+            experiment.train(run, resume=given.resume is not None)
+        except KeyboardInterrupt:
+            if not given.quiet:
+                print(f"stopped at {experiment.steps:,} steps; go on with: python -m vbot.train --resume {run.path}")
+            raise
+        if not given.no_archive and "--no-archive" not in run.meta()["command"]:  # of a run that was resumed
+            from vbot.archive.finish import finish_training
+
+            finish_training(run, quiet=given.quiet)
+        if not given.quiet:
+            print(f"evaluate it: python -m vbot.evaluate {run.path}\nwatch it:    python -m vbot.play {run.path}")
 
 
 def _options(given: Any) -> dict[str, Any]:

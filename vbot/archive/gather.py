@@ -5,12 +5,9 @@ from pathlib import Path
 
 from vbot.archive.entries import State
 from vbot.errors import UserError
-from vbot.outcomes import SNAPSHOT, Outcome, read
+from vbot.outcomes import SNAPSHOT, STAGES, Outcome, read
 from vbot.run import CONFIG
 from vbot.yaml_files import read_yaml
-
-STAGES = "stages.yaml"
-"""Of a search in stages; its studies are directories below it."""
 
 _OF_TRIALS: Mapping[str, State] = {"COMPLETE": "finished", "PRUNED": "pruned", "DIVERGED": "diverged"}
 """What a trial's state says of its configuration; one that crashed or was killed says nothing."""

@@ -8,18 +8,18 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
-from vbot.archive.gather import STAGES
 from vbot.audit.report import begin
 from vbot.cli import Parser, refuse_beside_resume, run_command
 from vbot.courses import load_task
 from vbot.errors import UserError
+from vbot.outcomes import BEST, STAGES
 from vbot.rewards.plugins import load_plugins
 from vbot.run import write_atomically
 from vbot.search.journal import JOURNAL, Journal, locked
 from vbot.search.memory import remember, warm_start
 from vbot.search.objective import Objective
 from vbot.search.records import Plan
-from vbot.search.report import BEST, REPORT, write_results
+from vbot.search.report import REPORT, write_results
 from vbot.search.samplers import SAMPLERS, make_sampler
 from vbot.search.sources import SPACE, presets, search_space
 from vbot.search.space import Values

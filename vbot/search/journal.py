@@ -9,17 +9,17 @@ import contextlib
 import json
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import IO, Any
 
+from vbot import locks
 from vbot.errors import UserError
-from vbot.locks import HeldError, held
 from vbot.outcomes import SNAPSHOT
 from vbot.run import write_atomically
 from vbot.yaml_files import write_yaml
 
-JOURNAL, LOCK = "journal.jsonl", "lock"
+JOURNAL = "journal.jsonl"
 _OWN = ("n", "event", "sum")
 
 
@@ -119,24 +119,9 @@ def write_snapshot(directory: Path, content: Mapping[str, Any]) -> None:
         raise UserError(f"cannot write {directory / SNAPSHOT}: {error.strerror}") from None
 
 
-@contextlib.contextmanager
-def locked(directory: Path) -> Iterator[None]:
-    """Hold the directory of a study, alone. The lock ends with the process, however that ends.
-
-    Raises:
-        UserError: another search holds it.
-    """
-    with contextlib.ExitStack() as stack:
-        try:
-            stack.enter_context(held(directory / LOCK))
-        except HeldError as error:
-            raise UserError(
-                f"{directory} is in use by another search{f', process {error.holder}' if error.holder else ''}; "
-                "wait for its end, or give another --out"
-            ) from None
-        except OSError as error:
-            raise UserError(f"cannot write {directory / LOCK}: {error.strerror}") from None
-        yield
+def locked(directory: Path) -> contextlib.AbstractContextManager[None]:
+    """Hold the directory of a study, alone; UserError if another search does."""
+    return locks.locked(directory, "another search", "give another --out")
 
 
 def _parsed(line: bytes, number: int) -> dict[str, Any] | None:

@@ -6,6 +6,7 @@ from vbot.config import build
 from vbot.detectors import across_trials
 from vbot.episodes import wilson_interval
 from vbot.errors import UserError
+from vbot.outcomes import BEST
 from vbot.run import FINDINGS, METRICS, Run, read_lines, write_atomically
 from vbot.search.executor import State
 from vbot.search.importance import LEAST_TRIALS, importance
@@ -16,7 +17,7 @@ from vbot.search.study import Study
 from vbot.terminal import duration
 from vbot.yaml_files import write_yaml
 
-BEST, REPORT, HPARAMS = "best.yaml", "report.md", "tensorboard"
+REPORT, HPARAMS = "report.md", "tensorboard"
 
 
 def write_results(study: Study) -> None:
