@@ -139,9 +139,8 @@ def measure_success(python: Path, chosen: Sequence[Peer], given: argparse.Namesp
 
 
 def _success_at(evaluations: Sequence[dict[str, Any]], steps: float) -> float | None:
-    """Success at the last judgement up to ``steps``; None if training ended before or was not judged yet."""
-    before = [row for row in evaluations if row["steps"] <= steps]
-    return before[-1]["success_rate"] if before and evaluations[-1]["steps"] >= steps else None
+    """Success at the first judgement from ``steps`` on, at most a rollout later; None if training ended before."""
+    return next((row["success_rate"] for row in evaluations if row["steps"] >= steps), None)
 
 
 def report_speed(rows: Sequence[dict[str, Any]]) -> None:
