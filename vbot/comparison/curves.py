@@ -77,7 +77,7 @@ def _crossings(at: list[float], of: Sequence[Line]) -> list[float]:
     found = []
     for a, b in combinations([np.interp(at, line.steps, line.success) for line in of], 2):
         gap = a - b
-        for k in np.flatnonzero(gap[:-1] * gap[1:] < 0):
+        for k in np.flatnonzero(gap[:-1] * gap[1:] < -1e-12):  # no rounding error where they meet
             found.append(float(at[k] + gap[k] / (gap[k] - gap[k + 1]) * (at[k + 1] - at[k])))
     return found
 

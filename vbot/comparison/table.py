@@ -9,7 +9,7 @@ from vbot.outcomes import Outcome
 
 _GAP = "  "
 _LEAST_NAME = 14
-_DROPPED = ("steps/s", "wall", "contest", "reward", "falls %", "state", "configuration")
+_DROPPED = ("steps/s", "wall", "contest", "reward", "configuration", "falls %", "state")
 """Columns that a narrow terminal does without, the first to go first."""
 
 MARK = "*"
