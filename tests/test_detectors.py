@@ -255,6 +255,16 @@ TRAILS = {
         (0.60, 3_514_368, 0.65, {"standing dominance": 0.09}),
         (0.67, 4_005_888, 0.95, {}),
     ],
+    "phase5, seed 0": [
+        (0.08, 516_096, 0.0, {"standing dominance": 0.98}),
+        (0.17, 1_007_616, 0.0, {"standing dominance": 0.87}),
+        (0.26, 1_523_712, 0.0, {"standing dominance": 0.66, "die early": 0.29}),
+        (0.34, 2_015_232, 0.0, {"standing dominance": 0.24, "die early": 0.57}),
+        (0.41, 2_506_752, 0.0, {"standing dominance": 0.43, "die early": 0.29}),
+        (0.48, 3_022_848, 0.02, {"negative walk": 0.12, "hover near boundary": 0.26}),
+        (0.56, 3_514_368, 0.17, {"standing dominance": 0.31, "die early": 0.12}),
+        (0.63, 4_005_888, 0.76, {}),
+    ],
     "swift, seed 0": [
         (0.05, 270_336, 0.0, {"standing dominance": 1.0}),
         (0.09, 516_096, 0.0, {"standing dominance": 0.69, "deceleration moat": 0.06}),
