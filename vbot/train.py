@@ -78,12 +78,12 @@ def main(arguments: list[str] | None = None) -> None:
             if not given.quiet:
                 print(f"stopped at {experiment.steps:,} steps; go on with: python -m vbot.train --resume {run.path}")
             raise
-        if not given.no_archive and "--no-archive" not in run.meta()["command"]:  # of a run that was resumed
-            from vbot.archive.finish import finish_training
+    if not given.no_archive and "--no-archive" not in run.meta()["command"]:  # of a run that was resumed
+        from vbot.archive.finish import finish_training
 
-            finish_training(run, quiet=given.quiet)
-        if not given.quiet:
-            print(f"evaluate it: python -m vbot.evaluate {run.path}\nwatch it:    python -m vbot.play {run.path}")
+        finish_training(run, quiet=given.quiet)
+    if not given.quiet:
+        print(f"evaluate it: python -m vbot.evaluate {run.path}\nwatch it:    python -m vbot.play {run.path}")
 
 
 def _options(given: Any) -> dict[str, Any]:
