@@ -208,6 +208,8 @@ def test_only_what_shows_twice_in_a_row_is_confirmed():
     assert watch.confirm(cheat, 0.4, rates(0.1, 0.1, 0.1, 0.1)) == []
     assert watch.confirm(cheat, 0.5, rates(0.1, 0.1, 0.1, 0.1, 0.2)) == []  # success outgrows it
     assert [e.finding.name for e in watch.confirm(cheat, 0.6, rates(0.1, 0.1, 0.1, 0.1, 0.2, 0.1))]
+    # One episode of a hundred more is no growth.
+    assert [e.finding.name for e in watch.confirm(cheat, 0.7, rates(0.1, 0.1, 0.1, 0.1, 0.2, 0.1, 0.11))]
     resumed = Watch()
     resumed.before = ["reach-and-farm"]
     assert [e.finding.name for e in resumed.confirm(cheat, 0.2, rates(0.1, 0.1))] == ["reach-and-farm"]

@@ -34,6 +34,9 @@ LEAST_OF_EACH = 10
 """Successes and failures that an order between them needs."""
 DECLINE = 0.2
 """Fall of the success rate from its peak, in two evaluations in a row."""
+RISE = 0.05
+"""Growth of the success rate between two evaluations from which a policy is outgrowing what it does: of some hundred
+episodes less may be luck."""
 YOUTH = 0.5
 """Share of the budget within which a robot that gets nowhere may not have learned to walk yet. Of six trainings of
 swift and phase5 that came to 97 % and more, one still stood in most of its episodes after 0.43 of its time."""
@@ -388,7 +391,7 @@ _UNSKILLED = {rule.cheat for rule in RULES if rule.unskilled}
 
 
 def _rises(evaluations: Sequence[Mapping[str, Any]]) -> bool:
-    return len(evaluations) > 1 and evaluations[-1]["success_rate"] > evaluations[-2]["success_rate"]
+    return len(evaluations) > 1 and evaluations[-1]["success_rate"] >= evaluations[-2]["success_rate"] + RISE
 
 
 def _key(e: Evidence) -> str:
