@@ -35,6 +35,8 @@ ROWS: dict[str, list[str]] = {
         f"reward.terms.{key}" for key in ("orientation=-0.05", "ang_vel_xy=-0.03", "action_rate=-0.01")
     ],
     "512 environments": ["env.num_envs=512"],
+    "12 steps a rollout": ["ppo.rollouts=12"],
+    "16 steps a rollout": ["ppo.rollouts=16"],
     "learning rate 1e-3": ["ppo.learning_rate=1e-3"],
     "4 epochs": ["ppo.learning_epochs=4"],
     "value layers 128, 128": ["ppo.value_hidden_layer_sizes=[128,128]"],
