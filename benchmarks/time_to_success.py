@@ -30,7 +30,8 @@ import torch
 from common import first_hold, parser, print_table, write_json
 
 from vbot.episodes import Episodes, wilson_interval
-from vbot.evaluation import Evaluator, load_policy, rank
+from vbot.evaluation import Evaluator, load_policy
+from vbot.outcomes import rank
 from vbot.run import CHECKPOINTS, METRICS, RESULT, Run, read_lines
 
 LEVELS = (0.90, 0.95, 0.99)
