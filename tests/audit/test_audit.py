@@ -10,7 +10,6 @@ from vbot.audit.__main__ import main
 from vbot.audit.report import text
 from vbot.audit.subject import Subject
 from vbot.findings import Finding
-from vbot.rewards import REGISTRY
 from vbot.rewards.plugins import load_plugins
 from vbot.settings import Settings, resolve
 
@@ -125,9 +124,8 @@ def test_fine_tracking_before_the_reach_is_hovering():
     assert "conservative hovering" not in found(gated, "error", "warning")
 
 
-def test_paying_every_entry_is_reach_and_farm(tmp_path, monkeypatch):
+def test_paying_every_entry_is_reach_and_farm(tmp_path, own_terms):
     """A bonus that is not once per episode: the cause named for it."""
-    monkeypatch.setattr(REGISTRY, "_terms", dict(REGISTRY._terms))
     (tmp_path / "farm.py").write_text(
         "from vbot.rewards import State, reward\n"
         "@reward(scale=50.0, kind='event')\n"
@@ -146,9 +144,8 @@ def test_a_cheap_fall_after_the_arrival_is_touch_and_die(tmp_path):
     assert "touch-and-die" in found(brief(settings(str(tmp_path / "touch.yaml"))), "error")
 
 
-def test_a_term_with_memory_is_paid_for_its_steps_and_not_for_lasting(tmp_path, monkeypatch):
+def test_a_term_with_memory_is_paid_for_its_steps_and_not_for_lasting(tmp_path, own_terms):
     """A potential, 50 at the target and 0 outside: entering pays it once, however long the robot then stands there."""
-    monkeypatch.setattr(REGISTRY, "_terms", dict(REGISTRY._terms))
     (tmp_path / "arriving.py").write_text(
         "import torch\n"
         "from vbot.rewards import State, reward\n"

@@ -22,23 +22,17 @@ def high(s: State):
 '''
 
 
-@pytest.fixture(autouse=True)
-def _unchanged_registry(monkeypatch):
-    """What a test registers is gone after it."""
-    monkeypatch.setattr(REGISTRY, "_terms", dict(REGISTRY._terms))
+pytestmark = pytest.mark.usefixtures("own_terms")
 
 
 def make_run(directory, more: str = ""):
     """A run directory with a plugin of its own, as training begins one."""
     directory.mkdir()
     (directory / "high.py").write_text(PLUGIN.format(more=more))
-    kept = dict(REGISTRY._terms)
-    files = load_plugins([directory / "high.py"])
-    settings = resolve("swift", assignments=["reward.terms.high=0.7", "reward.terms.stay=2"])
-    run = Run.create(directory / "run", settings.config, settings.fingerprint, files, settings.term_code)
-    REGISTRY._terms.clear()
-    REGISTRY._terms.update(kept)
-    return run.path
+    with REGISTRY.borrowed():
+        files = load_plugins([directory / "high.py"])
+        settings = resolve("swift", assignments=["reward.terms.high=0.7", "reward.terms.stay=2"])
+        return Run.create(directory / "run", settings.config, settings.fingerprint, files, settings.term_code).path
 
 
 def test_the_published_sets_differ_as_published():

@@ -15,11 +15,7 @@ from vbot.rewards.__main__ import main
 from vbot.rewards.conformance import check_term
 from vbot.rewards.plugins import load_plugins
 
-
-@pytest.fixture(autouse=True)
-def _unchanged_registry(monkeypatch):
-    """What a test registers is gone after it."""
-    monkeypatch.setattr(REGISTRY, "_terms", dict(REGISTRY._terms))
+pytestmark = pytest.mark.usefixtures("own_terms")
 
 
 def test_list_has_a_row_for_every_term(capsys):

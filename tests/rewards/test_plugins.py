@@ -24,10 +24,7 @@ def {name}(s: State, *, height: float = 0.3):
 '''
 
 
-@pytest.fixture(autouse=True)
-def _unchanged_registry(monkeypatch):
-    """What a test registers is gone after it."""
-    monkeypatch.setattr(REGISTRY, "_terms", dict(REGISTRY._terms))
+pytestmark = pytest.mark.usefixtures("own_terms")
 
 
 def plugin(file: Path, name: str, scale: float = 1.5) -> Path:
