@@ -9,7 +9,6 @@ import pytest
 from vbot.errors import UserError
 from vbot.search.__main__ import main
 from vbot.search.executor import Process
-from vbot.search.study import Study
 from vbot.settings import resolve
 from vbot.yaml_files import read_yaml
 
@@ -103,21 +102,12 @@ def test_what_is_there_is_not_begun_again_and_what_has_finished_does_not_go_on(t
         main(["--resume", str(tmp_path / "none")])
 
 
-def test_a_search_goes_on_as_it_was(tmp_path, fake, monkeypatch):
+def test_a_search_goes_on_as_it_was(tmp_path, fake, ctrl_c_in_trial_1):
     whole = tmp_path / "whole"
     search(whole)
     directory = tmp_path / "study"
-    begin = Study._begin
-
-    def interrupted(self, run):
-        begin(self, run)
-        if run.name == "001":
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Study, "_begin", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c_in_trial_1():
         search(directory)
-    monkeypatch.setattr(Study, "_begin", begin)
     main(["--resume", str(directory), "--quiet"])
     points = [[t["parameters"] for t in read_yaml(d / "state.yaml")["trials"]] for d in (whole, directory)]
     assert points[0] == points[1]

@@ -157,21 +157,12 @@ def test_what_a_space_cannot_express_is_left_out_with_the_reason(work, capsys):
     assert any("(0.0 %): nothing of it has succeeded" in line for line in said)
 
 
-def test_a_warm_start_is_in_the_journal_whatever_becomes_of_the_library(work, monkeypatch):
+def test_a_warm_start_is_in_the_journal_whatever_becomes_of_the_library(work, ctrl_c_in_trial_1):
     search("first", "--seed", "1", trials=4)
     options = ["--seed", "3", "--warm-start", "--trial-steps", "800", "--no-archive"]
     whole = search("whole", *options, trials=6)
-    begin = Study._begin
-
-    def interrupted(self, run):
-        begin(self, run)
-        if run.name == "001":
-            raise KeyboardInterrupt
-
-    monkeypatch.setattr(Study, "_begin", interrupted)
-    with pytest.raises(KeyboardInterrupt):
+    with ctrl_c_in_trial_1():
         search("cut", *options, trials=6)
-    monkeypatch.setattr(Study, "_begin", begin)
     Path("reward_library").rename("gone")
     main(["--resume", "runs/cut", "--quiet", "--no-archive"])
     assert rates("cut") == whole
