@@ -1,6 +1,6 @@
 """Why swift and the defaults of PPO are as they are: each row changes one thing, and three seeds say what it gives.
 
-    python benchmarks/choices.py --runs DIR [--rows PATTERN ...] [--json FILE]
+    python benchmarks/choices.py --runs DIR [--rows PATTERN ...] [--set KEY=VALUE ...] [--json FILE]
 
 Every run is a ``python -m vbot.train`` of its own with one thread, kept in DIR/ROW-sSEED; as many run side by side as
 there are cores, so steps/s compare with each other and not with other tables. Success is that of the deterministic
@@ -35,13 +35,19 @@ ROWS: dict[str, list[str]] = {
         f"reward.terms.{key}" for key in ("orientation=-0.05", "ang_vel_xy=-0.03", "action_rate=-0.01")
     ],
     "512 environments": ["env.num_envs=512"],
+    "8 steps a rollout": ["ppo.rollouts=8"],
     "12 steps a rollout": ["ppo.rollouts=12"],
     "16 steps a rollout": ["ppo.rollouts=16"],
+    "24 steps a rollout": ["ppo.rollouts=24"],
     "learning rate 1e-3": ["ppo.learning_rate=1e-3"],
     "4 epochs": ["ppo.learning_epochs=4"],
     "value layers 128, 128": ["ppo.value_hidden_layer_sizes=[128,128]"],
     "discount 0.97": ["ppo.discount_factor=0.97"],
-    "arrival_bonus 50 besides": ["reward.terms.arrival_bonus=50"],
+    "arrival_bonus besides": ["reward.terms.arrival_bonus=100"],
+    "arrival_bonus besides, stay with sigma 0.3": [
+        "reward.terms.arrival_bonus=100",
+        "reward.terms.stay.speed_sigma=0.3",
+    ],
     "progress at any speed": ["reward.terms.progress.max_speed=100"],
     "termination -200": ["reward.terms.termination=-200"],
     "8 mini-batches": ["ppo.mini_batches=8"],
@@ -51,24 +57,18 @@ ROWS: dict[str, list[str]] = {
 }
 
 
-def train(reward_set: str, row: str, seed: int, steps: int, directory: Path) -> None:
+def train(reward_set: str, every: list[str], row: str, seed: int, steps: int, directory: Path) -> None:
     whole, interval = resolve(reward_set).config, steps // EVALUATIONS
     end = 1 - (1 - whole.ppo.learning_rate_end) * steps / whole.train.steps
     assignments = [
         *(f"ppo.learning_rate_end={end:.3f}", "train.final_episodes=1", f"train.eval_interval={interval}"),
+        *every,
         *ROWS[row],
     ]
     command = [
         *(sys.executable, "-m", "vbot.train", "--reward-set", reward_set, "--seed", seed, "--steps", steps),
-        *(
-            "--threads",
-            1,
-            "--quiet",
-            "--no-archive",
-            "--run-dir",
-            directory,
-            *(p for key in assignments for p in ("--set", key)),
-        ),
+        *("--threads", 1, "--quiet", "--no-archive", "--run-dir", directory),
+        *(part for key in assignments for part in ("--set", key)),
     ]
     subprocess.run([str(part) for part in command], check=True)
 
@@ -97,6 +97,7 @@ def _options() -> ArgumentParser:
     options.add_argument("--reward-set", default="swift", metavar="NAME")
     options.add_argument("--seeds", nargs="+", type=int, default=[0, 1, 2], metavar="S")
     options.add_argument("--steps", type=float, default=1.5e6, metavar="N", help="of every run")
+    options.add_argument("--set", action="append", default=[], dest="every", metavar="KEY=VALUE", help="in every row")
     return options
 
 
@@ -109,7 +110,7 @@ def main() -> None:
     paths = {(row, seed): given.runs / f"{row.replace(' ', '-')}-s{seed}" for row in rows for seed in given.seeds}
     with concurrent.futures.ThreadPoolExecutor(available_cores()) as pool:
         jobs = [
-            pool.submit(train, given.reward_set, row, seed, steps, path)
+            pool.submit(train, given.reward_set, given.every, row, seed, steps, path)
             for (row, seed), path in paths.items()
             if not (path / RESULT).is_file()
         ]
@@ -121,7 +122,7 @@ def main() -> None:
         (f"success in %, mean of {len(given.seeds)} seeds", *ends, "k steps/s"),
         [(r["row"], *(f"{100 * s:.0f}" for s in r["success"]), f"{r['steps_per_s'] / 1e3:.1f}") for r in table],
     )
-    write_json(given.json, table, steps=steps, seeds=given.seeds)
+    write_json(given.json, table, steps=steps, seeds=given.seeds, every=given.every)
 
 
 if __name__ == "__main__":

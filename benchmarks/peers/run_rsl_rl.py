@@ -1,7 +1,7 @@
 """rsl_rl's PPO and runner on vbot's batched environment: the same physics, another learner.
 
-Its usual settings for legged robots (adaptive learning rate, five epochs of four mini-batches, observations
-normalised), with vbot's networks, rollout and initial noise. Rewards are multiplied by the control period, as is
+Its usual settings for legged robots (24 steps a rollout, adaptive learning rate, five epochs of four mini-batches,
+observations normalised), with vbot's networks and initial noise. Rewards are multiplied by the control period, as is
 custom with it, since its value loss is clipped in units of the reward. One torch thread while collecting and all of
 them while learning. ``--mirror`` adds its symmetry augmentation.
 """
@@ -16,6 +16,9 @@ from torch import Tensor
 from vbot.config import PPOConfig
 from vbot.env import Env
 from vbot.evaluation import random_stream
+
+ROLLOUT = 24
+"""Control steps between two updates."""
 
 
 class RslRobots(VecEnv):
@@ -53,12 +56,12 @@ def mirrored(env: RslRobots, obs: TensorDict | None, actions: Tensor | None) -> 
     return obs, actions
 
 
-def settings(rollouts: int, initial_std: float, hidden: tuple[int, ...], mirror: bool) -> dict:
+def settings(initial_std: float, hidden: tuple[int, ...], mirror: bool) -> dict:
     network = {"class_name": "MLPModel", "hidden_dims": list(hidden), "activation": "elu", "obs_normalization": True}
     noise = {"class_name": "GaussianDistribution", "init_std": initial_std}
     augmentation = {"use_data_augmentation": True, "data_augmentation_func": mirrored}
     return {
-        "num_steps_per_env": rollouts,
+        "num_steps_per_env": ROLLOUT,
         "save_interval": 10**9,
         "check_for_nan": False,
         "obs_groups": {"actor": ["policy"], "critic": ["policy"]},
@@ -99,7 +102,7 @@ def main() -> None:
         desynchronize=True,
     )
     ppo = PPOConfig()
-    configured = settings(ppo.rollouts, ppo.initial_std, ppo.policy_hidden_layer_sizes, given.mirror)
+    configured = settings(ppo.initial_std, ppo.policy_hidden_layer_sizes, given.mirror)
     with silence():
         runner = OnPolicyRunner(RslRobots(env), configured, log_dir=None, device="cpu")
     runner.alg.update = learning_on(session.threads, runner.alg.update)
@@ -112,7 +115,7 @@ def main() -> None:
     while session.go_on(steps, policy):
         with silence():
             runner.learn(1)
-        steps += ppo.rollouts * env.num_envs
+        steps += ROLLOUT * env.num_envs
 
 
 if __name__ == "__main__":

@@ -83,7 +83,7 @@ def test_has_this_been_tried(work, capsys):
     main(["find", "--set", "phase5", "--set-value", "forward_velocity=1.2"])
     (line,) = capsys.readouterr().out.splitlines()
     assert "untested   section001  0.0 % [0.0, 0.4], falls 50.0 %; seed 0" in line
-    main(["find", "--set", "phase5", "--set-value", "forward_velocity=0.8", "--set-value", "ppo.rollouts=24", "--json"])
+    main(["find", "--set", "phase5", "--set-value", "forward_velocity=0.8", "--set-value", "ppo.rollouts=12", "--json"])
     assert [e["results"][0]["success"] for e in json.loads(capsys.readouterr().out)] == [0.6]
     main(["find", "--set-value", "policy_hidden_layer_sizes=[128, 128]"])
     assert len(capsys.readouterr().out.splitlines()) == 3

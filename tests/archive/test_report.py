@@ -33,7 +33,7 @@ def test_an_entry_says_what_was_run_what_changed_and_what_came_of_it(tmp_path):
         "- since c, the last run with phase5 here:",
         "  - `+ departure_penalty  -5.0  (--set)`".replace("-5.0", "-5"),
         "  - `~ forward_velocity.scale: 0.8  (reward set phase5) -> 1.2  (--set)`",
-        "  - `~ ppo.rollouts: 24 -> 32`",
+        "  - `~ ppo.rollouts: 12 -> 32`",
         # 220, 440, 660 and 880 of 1000 in the four evaluations; half of the rest fell.
         "| 25 % | 22.0 % | 22.0 % | 39.0 % |",
         "| 100 % | 88.0 % | 88.0 % | 6.0 % |",
