@@ -48,6 +48,7 @@ ROWS: dict[str, list[str]] = {
         "reward.terms.arrival_bonus=100",
         "reward.terms.stay.speed_sigma=0.3",
     ],
+    "stay with sigma 0.3": ["reward.terms.stay.speed_sigma=0.3"],
     "progress at any speed": ["reward.terms.progress.max_speed=100"],
     "termination -200": ["reward.terms.termination=-200"],
     "8 mini-batches": ["ppo.mini_batches=8"],
