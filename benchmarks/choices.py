@@ -2,8 +2,9 @@
 
     python benchmarks/choices.py --runs DIR [--rows PATTERN ...] [--set KEY=VALUE ...] [--json FILE]
 
-Every run is a ``python -m vbot.train`` of its own with one thread, kept in DIR/ROW-sSEED; as many run side by side as
-there are cores, so steps/s compare with each other and not with other tables. Success is that of the deterministic
+Every run is a ``python -m vbot.train`` of its own with one thread, kept in DIR/ROW-sSEED and not repeated, so that what
+is --set for all rows needs a DIR of its own. As many run side by side as there are cores: steps/s compare with each
+other and not with other tables. Success is that of the deterministic
 policy on 256 held-out episodes, the mean of the evaluations in each third of the steps and of the seeds: a single
 evaluation early in training says little. The learning rate falls as it does in the first part of a
 whole training.
@@ -59,7 +60,7 @@ ROWS: dict[str, list[str]] = {
 
 
 def train(reward_set: str, every: list[str], row: str, seed: int, steps: int, directory: Path) -> None:
-    whole, interval = resolve(reward_set).config, steps // EVALUATIONS
+    whole, interval = resolve(reward_set, assignments=every).config, steps // EVALUATIONS
     end = 1 - (1 - whole.ppo.learning_rate_end) * steps / whole.train.steps
     assignments = [
         *(f"ppo.learning_rate_end={end:.3f}", "train.final_episodes=1", f"train.eval_interval={interval}"),

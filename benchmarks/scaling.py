@@ -2,9 +2,8 @@
 
     python benchmarks/scaling.py [--envs 256 512 ...] [--threads 1 2] [--json FILE]
 
-Every point is a fresh process that trains for real (everything logged): a first update,
-then at least two and at least --seconds of them, of which the median counts; no evaluation. Memory is the highest
-resident set of that process.
+Every point is a fresh process that trains for real (everything logged): a first update, then at least two and at least
+--seconds of them, of which the median counts; no evaluation. Memory is the highest resident set of that process.
 """
 
 import argparse

@@ -31,7 +31,7 @@ def test_an_entry_says_what_was_run_what_changed_and_what_came_of_it(tmp_path):
     for line in (
         f"- fingerprint {b.meta()['fingerprint']}, reward set phase5, task section001, seed 1; 2,000,000 steps in 1:01",
         "- since c, the last run with phase5 here:",
-        "  - `+ departure_penalty  -5.0  (--set)`".replace("-5.0", "-5"),
+        "  - `+ departure_penalty  -5  (--set)`",
         "  - `~ forward_velocity.scale: 0.8  (reward set phase5) -> 1.2  (--set)`",
         "  - `~ ppo.rollouts: 12 -> 32`",
         # 220, 440, 660 and 880 of 1000 in the four evaluations; half of the rest fell.
