@@ -61,6 +61,7 @@ ORDER = (
     "vbot.ppo.normalize",
     "vbot.ppo.storage",
     "vbot.ppo.model",
+    "vbot.ppo.parameters",
     "vbot.ppo.algorithm",
     "vbot.ppo.trainer",
     "vbot.ppo",

@@ -7,8 +7,6 @@ from typing import Any
 
 from torch.utils.tensorboard import SummaryWriter
 
-from vbot.episodes import Episodes
-
 _LOSSES = (
     "policy_loss",
     "value_loss",
@@ -36,17 +34,15 @@ class Dashboard:
         self._scalar("Speed / Control steps per second", metrics["steps_per_s"], steps)
         self._scalar("Reward / Instantaneous reward (mean)", metrics["reward_mean"], steps)
 
-    def episodes(self, episodes: Episodes, names: list[str], steps: int) -> None:
-        """Outcomes of training episodes that ended in a rollout, and their income by term."""
-        self._scalar("Reward / Total reward (mean)", float(episodes.returns.mean()), steps)
-        self._scalar("Episode / Duration (s)", float(episodes.duration_s.mean()), steps)
-        for name, income, raw in zip(
-            names, episodes.term_sums.mean(0).tolist(), episodes.term_raw_means.mean(0).tolist(), strict=True
-        ):
+    def episodes(self, outcome: Mapping[str, Any], steps: int) -> None:
+        """Outcomes of training episodes that ended in a rollout, and their income by term: keys of the metrics."""
+        self._scalar("Reward / Total reward (mean)", outcome["return_mean"], steps)
+        self._scalar("Episode / Duration (s)", outcome["duration_s"], steps)
+        for name, income in outcome["term_sums"].items():
             self._scalar(f"Reward term, weighted / {name}", income, steps)
-            self._scalar(f"Reward term, raw / {name}", raw, steps)
+            self._scalar(f"Reward term, raw / {name}", outcome["term_raw_means"][name], steps)
         for name in ("success_rate", "reached_rate", "fall_rate", "timeout_rate"):
-            self._scalar(f"Training episodes / {name}", episodes.summary()[name], steps)
+            self._scalar(f"Training episodes / {name}", outcome[name], steps)
 
     def evaluation(self, summary: Mapping[str, Any], steps: int) -> None:
         """A deterministic evaluation on held-out episodes."""

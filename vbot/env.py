@@ -103,16 +103,24 @@ class Env:
 
     def reset(self) -> Tensor:
         """Start every episode; observations (N, num_obs)."""
-        self.live[:] = True
-        age = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
-        if self._desynchronize:
-            limit = self._tracker.limit_steps
-            age = torch.randint(limit, (self.num_envs,), generator=self._generator, device=self.device)
-        self._begin(self._all, age, partial=self._desynchronize)
-        return self._observation(self.state)
+        with torch.inference_mode():
+            self.live[:] = True
+            age = torch.zeros(self.num_envs, dtype=torch.long, device=self.device)
+            if self._desynchronize:
+                limit = self._tracker.limit_steps
+                age = torch.randint(limit, (self.num_envs,), generator=self._generator, device=self.device)
+            self._begin(self._all, age, partial=self._desynchronize)
+            obs = self._observation(self.state)
+        return obs.clone()
 
     def step(self, actions: Tensor) -> Step:
         """Advance one control step under ``actions`` (N, num_actions)."""
+        # Hundreds of small operations: without the bookkeeping of autograd they take a fifth less.
+        with torch.inference_mode():
+            step = self._step(actions)
+        return Step(*(tensor.clone() for tensor in step))  # for a learner that differentiates through what it is given
+
+    def _step(self, actions: Tensor) -> Step:
         s = self.state
         smoothing = self.config.action_smoothing
         applied = actions.clamp(-ACTION_LIMIT, ACTION_LIMIT)

@@ -162,15 +162,17 @@ class Experiment:
             self._recent.append(counted)
             while sum(map(len, self._recent[1:])) >= RECENT_EPISODES:
                 self._recent.pop(0)
-            self._dashboard.episodes(counted, self._env.term_names, self.steps)
-            row["episodes"] = len(counted)
-            row["return_mean"] = float(counted.returns.mean())
-            row["duration_s"] = float(counted.duration_s.mean())
-            row.update({k: v for k, v in counted.summary().items() if k.endswith("_rate")})
-            row["term_sums"] = dict(zip(self._env.term_names, counted.term_sums.mean(0).tolist(), strict=True))
-            row["term_raw_means"] = dict(
-                zip(self._env.term_names, counted.term_raw_means.mean(0).tolist(), strict=True)
-            )
+            names = self._env.term_names
+            outcome = {
+                "episodes": len(counted),
+                "return_mean": float(counted.returns.mean()),
+                "duration_s": float(counted.duration_s.mean()),
+                **{key: value for key, value in counted.summary().items() if key.endswith("_rate")},
+                "term_sums": dict(zip(names, counted.term_sums.mean(0).tolist(), strict=True)),
+                "term_raw_means": dict(zip(names, counted.term_raw_means.mean(0).tolist(), strict=True)),
+            }
+            self._dashboard.episodes(outcome, self.steps)
+            row |= outcome
         self.run.append_metrics(row)
         self._line.show(self._status(row))
         self._steps_per_s = row["steps_per_s"]

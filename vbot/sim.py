@@ -138,11 +138,14 @@ class MujocoSimulation:
 
     def reset(self, ids: Tensor, base_pos_w: Tensor, base_quat_w: Tensor, joint_pos: Tensor) -> None:
         rows, q = ids.numpy(), self._base_q
-        self._batch.reset(ids=rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
+        # What a step starts from, and nothing else: the engine's own reset clears all of its memory and takes as long
+        # as everything else here.
+        for name in ("time", "qvel", "qacc_warmstart"):
+            self._fields[name][rows] = 0
         qpos = self._fields["qpos"]
         qpos[rows, q : q + 3] = base_pos_w.numpy()
         qpos[rows, q + 3 : q + 7] = base_quat_w.numpy()
-        qpos[rows[:, None], _as_array(self._joint_q)] = joint_pos.numpy()
+        qpos[_block(rows, self._joint_q)] = joint_pos.numpy()
         self._fields["ctrl"][rows] = joint_pos.numpy()
         self._batch.forward(ids=rows)
         self._read(ids)
@@ -152,7 +155,7 @@ class MujocoSimulation:
         self.failures += len(rows)
         self._batch.reset(ids=rows, stage=mujoco.mjtStage.mjSTAGE_NONE)
         self._fields["qpos"][rows, self._base_q + 2] = self.standing_height
-        self._fields["qpos"][rows[:, None], _as_array(self._joint_q)] = self._home_joint_pos
+        self._fields["qpos"][_block(rows, self._joint_q)] = self._home_joint_pos
         self._batch.forward(ids=rows)
 
     def _read(self, ids: Tensor | None = None) -> None:
@@ -162,18 +165,19 @@ class MujocoSimulation:
                 copy.copy_(physics)
             else:
                 copy[ids] = physics[ids].to(copy.dtype)
+        rows = slice(None) if ids is None else ids
         r, (qpos, qvel, _, _) = self.readings, self._copies
         if not isinstance(self._joint_q, slice):
-            torch.index_select(qpos, 1, self._joint_q, out=r.joint_pos)
+            r.joint_pos[rows] = qpos[rows][:, self._joint_q]
         if not isinstance(self._joint_v, slice):
-            torch.index_select(qvel, 1, self._joint_v, out=r.joint_vel)
-        feet = self._foot_sensors
-        r.foot_contact.copy_(feet[:, :, 0])  # how many contacts were found
+            r.joint_vel[rows] = qvel[rows][:, self._joint_v]
+        feet = self._foot_sensors[rows]
+        r.foot_contact[rows] = feet[:, :, 0].bool()  # how many contacts were found
         # By hand: norms and sums over so few columns are slow.
         x, y, z = feet[:, :, 1:4].unbind(2)
-        torch.sqrt(x * x + y * y + z * z, out=r.foot_force)
-        torch.sub(feet[:, :, 9], self._foot_radius, out=r.foot_height)
-        r.base_contact.copy_(self._base_touches)
+        r.foot_force[rows] = torch.sqrt(x * x + y * y + z * z)
+        r.foot_height[rows] = feet[:, :, 9] - self._foot_radius
+        r.base_contact[rows] = self._base_touches[rows].bool()
 
     def _lay_out(self, feet: int) -> Readings:
         """Readings that are views of the copies wherever a slice of them says it."""
@@ -246,5 +250,6 @@ def _columns(indices: list[int]) -> slice | Tensor:
     return torch.tensor(indices)
 
 
-def _as_array(columns: slice | Tensor) -> np.ndarray:
-    return np.arange(columns.start, columns.stop) if isinstance(columns, slice) else columns.numpy()
+def _block(rows: np.ndarray, columns: slice | Tensor) -> tuple[np.ndarray, slice | np.ndarray]:
+    """What indexes these columns of these rows; a slice is ten times faster than two arrays of indices."""
+    return (rows, columns) if isinstance(columns, slice) else (rows[:, None], columns.numpy())

@@ -129,7 +129,7 @@ class StateTracker:
         for name, values in self._derive().items():
             setattr(s, name, values)
         torch.minimum(s.min_distance, s.distance, out=s.min_distance)
-        s.foot_air_time = torch.where(s.foot_contact, 0.0, s.foot_air_time + self.step_s)
+        s.foot_air_time = (s.foot_air_time + self.step_s).masked_fill_(s.foot_contact, 0.0)
         fenced = s.distance < task.fence_radius_m
         s.first_fence = fenced & ~self._fenced
         self._fenced |= fenced
@@ -182,7 +182,7 @@ class StateTracker:
         s = self.state
         inputs = (s.base_pos_w, s.base_quat_w, s.base_lin_vel_w, s.target_pos_w, s.target_yaw_w)
         position, quat, velocity, target, target_yaw = inputs if ids is None else (field[ids] for field in inputs)
-        w, x, y, z = quat.unbind(1)
+        w, x, y, z = quat.T.contiguous()  # columns side by side would make every product of them stride
         # Rows of the rotation body -> world (unit quaternion), of which the yaw needs the first column.
         up_b = torch.stack((2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)), dim=1)
         yaw = torch.atan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z))

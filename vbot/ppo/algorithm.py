@@ -3,11 +3,13 @@
 from typing import Any, NamedTuple
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
 from vbot.config import PPOConfig
+from vbot.errors import UserError
 from vbot.ppo import gaussian
 from vbot.ppo.model import ActorCritic
+from vbot.ppo.parameters import Parameters
 from vbot.ppo.storage import Rollout, generalized_advantages
 
 KL_LEARNING_RATES = (1e-5, 1e-2)
@@ -36,10 +38,10 @@ class PPO:
         self.model = model
         self.config = config
         self.generator = generator
-        self.parameters = list(model.parameters())
+        self.parameters = Parameters(model)
         # The rate is a tensor so that the kl schedule never waits for the device.
-        rate = torch.tensor(config.learning_rate, device=self.parameters[0].device)
-        self.optimizer = torch.optim.Adam(self.parameters, lr=rate, fused=True)
+        rate = torch.tensor(config.learning_rate, device=self.parameters.flat.device)
+        self.optimizer = torch.optim.Adam([self.parameters.flat], lr=rate, fused=True)
 
     @property
     def learning_rate(self) -> Tensor:
@@ -63,23 +65,24 @@ class PPO:
             # the same on both.
             model.observe(obs)
             rollout.means.copy_(model.act_deterministic(obs).view_as(rollout.means))
-        old_log_std = model.log_std.detach().clone()
+        old_log_std = model.log_std_param.detach().clone()
         batch, about_values = self._batch(rollout, old_log_std)
 
         parts: list[dict[str, Tensor]] = []
         for _ in range(config.learning_epochs):
             order = torch.randperm(len(obs), generator=self.generator, device=obs.device)
-            for index in order.tensor_split(config.mini_batches):
-                loss, part = self._loss(Batch(*(x.index_select(0, index) for x in batch)), old_log_std)
+            parted = (x.index_select(0, order).tensor_split(config.mini_batches) for x in batch)
+            for mini_batch in map(Batch._make, zip(*parted, strict=True)):
+                loss, part = self._loss(mini_batch, old_log_std)
                 # The first mini-batch is seen by the very policy that acted: its KL is zero and says nothing.
                 if config.learning_rate_schedule == "kl" and parts:
                     self._adapt_learning_rate(part["kl"])
-                self.optimizer.zero_grad()
-                loss.backward()
-                part["grad_norm"] = nn.utils.clip_grad_norm_(self.parameters, config.grad_norm_clip)
+                self.parameters.differentiate(loss)
+                part["grad_norm"] = self.parameters.clip_gradient(config.grad_norm_clip)
                 self.optimizer.step()
                 model.project()
                 parts.append(part)
+        self.parameters.symmetrize()
 
         if not first:
             # Not before: the policy that learns must see what the policy that acted saw, or ratios would not
@@ -87,7 +90,7 @@ class PPO:
             model.observe(obs)
         metrics = {name: torch.stack([part[name] for part in parts]).mean() for name in parts[0]}
         metrics["learning_rate"] = self.learning_rate.clone()
-        metrics["action_std"] = model.log_std.detach().exp().mean()
+        metrics["action_std"] = model.log_std_param.detach().exp().mean()
         return metrics | about_values
 
     @torch.no_grad()
@@ -130,7 +133,7 @@ class PPO:
         """Loss of a mini-batch, and what to report of it."""
         config, model = self.config, self.model
         clip = config.ratio_clip
-        means, log_std = model.mean(batch.inputs), model.log_std
+        means, log_std = model.mean(batch.inputs), model.log_std_param
         ratios = torch.exp(gaussian.log_prob(batch.actions, means, log_std) - batch.log_probs)
         surrogate = torch.minimum(batch.advantages * ratios, batch.advantages * ratios.clamp(1 - clip, 1 + clip))
         policy_loss = -surrogate.mean()
@@ -167,8 +170,15 @@ class PPO:
         return self.optimizer.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned, onto this learner's device."""
+        """Restore what `state_dict` returned, onto this device. Raises UserError if it is of another model."""
         device = self.learning_rate.device
+        saved = {moment["exp_avg"].shape for moment in state["state"].values()}
+        if saved - {self.parameters.flat.shape}:
+            raise UserError(
+                "a run resumes with the optimiser it was saved with: this one holds all parameters in one tensor of "
+                f"{self.parameters.flat.numel()}, the checkpoint {len(state['state'])} of them, of another version of "
+                "vbot; start a new run"
+            )
         self.optimizer.load_state_dict(state)
         for group in self.optimizer.param_groups:
             group["lr"] = group["lr"].to(device)  # the optimiser moves its moments, not its rate

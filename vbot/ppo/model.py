@@ -7,7 +7,7 @@ from torch import Tensor, nn
 
 from vbot.config import PPOConfig
 from vbot.errors import UserError
-from vbot.ppo.network import Mirror, perceptron
+from vbot.ppo.network import Mirror, Perceptron
 from vbot.ppo.normalize import RunningMoments
 from vbot.ppo.vec_env import Symmetry
 
@@ -20,8 +20,8 @@ OBS_CLIP = 10.0
 class ActorCritic(nn.Module):
     """A Gaussian policy with state-independent deviation, and a value function, as two separate networks.
 
-    Under a symmetry the policy's mean commutes with the mirror and the value ignores it, exactly and from the first
-    step on (`MirrorLinear`).
+    Under a symmetry the policy's mean commutes with the mirror and the value ignores it, from the first step on and for
+    as long as the parameters are their own image under `mirror`; whoever changes them keeps them so (`Parameters`).
 
     Both networks read *inputs*, (B, num_obs): observations normalised and clipped, made by `encode` once per rollout.
     The value network predicts in units of `value_moments`; `value` converts to the units of the return.
@@ -29,7 +29,8 @@ class ActorCritic(nn.Module):
 
     obs_index: Tensor
     obs_sign: Tensor
-    action_index: Tensor
+    mirror: Mirror | None
+    """Of the parameters, in the order of ``parameters()``, laid end to end; None without a symmetry."""
 
     def __init__(
         self,
@@ -57,15 +58,19 @@ class ActorCritic(nn.Module):
             # Not persistent: the mirror is the environment's, not learned.
             self.register_buffer("obs_index", obs_mirror.order.clone(), persistent=False)
             self.register_buffer("obs_sign", obs_mirror.sign.clone(), persistent=False)
-            self.register_buffer("action_index", action_mirror.order.clone(), persistent=False)
         self.obs_moments = RunningMoments(num_obs, min_std=1e-2)
         self.value_moments = RunningMoments(1, min_std=1e-4)
         policy_sizes = (num_obs, *config.policy_hidden_layer_sizes, num_actions)
         value_sizes = (num_obs, *config.value_hidden_layer_sizes, 1)
         # A small last layer: the first actions are noise around zero, whatever the observation.
-        self.actor = perceptron(policy_sizes, config.activation, last_gain=0.01, generator=generator, mirrors=of_policy)
-        self.critic = perceptron(value_sizes, config.activation, last_gain=1.0, generator=generator, mirrors=of_value)
+        self.actor = Perceptron(policy_sizes, config.activation, last_gain=0.01, generator=generator, mirrors=of_policy)
+        self.critic = Perceptron(value_sizes, config.activation, last_gain=1.0, generator=generator, mirrors=of_value)
         self.log_std_param = nn.Parameter(torch.full((num_actions,), math.log(config.initial_std)))
+        """(num_actions,) log of the noise's standard deviation; mirrored joints share theirs."""
+        self.mirror = None
+        if self.actor.mirror is not None and self.critic.mirror is not None:
+            noise = Mirror(action_mirror.order, torch.ones(num_actions))
+            self.mirror = Mirror.join([noise, self.actor.mirror, self.critic.mirror])
 
     def encode(self, obs: Tensor) -> Tensor:
         """Observations (B, num_obs) -> inputs of the networks (B, num_obs)."""
@@ -79,13 +84,6 @@ class ActorCritic(nn.Module):
     def normalized_value(self, inputs: Tensor) -> Tensor:
         """Inputs (B, num_obs) -> value (B,) in units of `value_moments`."""
         return self.critic(inputs).squeeze(1)
-
-    @property
-    def log_std(self) -> Tensor:
-        """(num_actions,) log of the noise's standard deviation; mirrored joints share theirs."""
-        if not self.symmetric:
-            return self.log_std_param
-        return 0.5 * (self.log_std_param + self.log_std_param.index_select(0, self.action_index))
 
     def forward(self, obs: Tensor) -> Tensor:
         """Observations (B, num_obs) -> mean of the policy (B, num_actions)."""
@@ -103,7 +101,7 @@ class ActorCritic(nn.Module):
         """Observations (B, num_obs) -> sampled actions and their means, (B, num_actions) each."""
         mean = self.forward(obs)
         noise = torch.randn(mean.shape, generator=generator, device=mean.device)
-        return mean + noise * self.log_std.exp(), mean
+        return mean + noise * self.log_std_param.exp(), mean
 
     @torch.no_grad()
     def value(self, obs: Tensor) -> Tensor:

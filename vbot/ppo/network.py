@@ -6,7 +6,6 @@ from typing import NamedTuple
 
 import torch
 from torch import Tensor, nn
-from torch.nn import functional
 
 from vbot.errors import UserError
 
@@ -29,6 +28,13 @@ class Mirror(NamedTuple):
         """(..., size) -> its mirror image."""
         return x.index_select(-1, self.order) * self.sign
 
+    def average(self, x: Tensor) -> Tensor:
+        """(..., size) -> the nearest one that is its own mirror image."""
+        return 0.5 * (x + self(x))
+
+    def to(self, device: torch.device) -> "Mirror":
+        return Mirror(self.order.to(device), self.sign.to(device))
+
     @staticmethod
     def swap(size: int) -> "Mirror":
         """Features in pairs: the first half and the second half change places."""
@@ -39,81 +45,77 @@ class Mirror(NamedTuple):
         """Features that look the same in the mirror."""
         return Mirror(torch.arange(size), torch.ones(size))
 
+    @staticmethod
+    def of_matrix(rows: "Mirror", columns: "Mirror") -> "Mirror":
+        """Of a matrix's entries, row by row, under mirrors of its rows and of its columns."""
+        order = rows.order[:, None] * len(columns.order) + columns.order
+        return Mirror(order.flatten(), (rows.sign[:, None] * columns.sign).flatten())
 
-class MirrorLinear(nn.Module):
-    """A linear layer that commutes with a mirror P of its inputs and Q of its outputs: f(P x) = Q f(x).
-
-    It is y = x W'^T + b' with W' = (W + Q W P) / 2 and b' = (b + Q b) / 2, the projection of free parameters on the
-    layers that commute. A stack of them, with hidden features in pairs (half of them the mirror images of the others),
-    is a group-equivariant network (Cohen & Welling, "Group equivariant convolutional networks", 2016) of two
-    elements. It costs as much as a plain one of its size; averaging a plain network over both images costs twice.
-    """
-
-    swapped: Tensor
-    signs: Tensor
-    bias_index: Tensor
-    bias_sign: Tensor
-
-    def __init__(self, inputs: Mirror, outputs: Mirror, weight: Tensor) -> None:
-        super().__init__()
-        self.weight = nn.Parameter(weight)
-        self.bias = nn.Parameter(torch.zeros(len(weight)))
-        # Not persistent: mirrors are the environment's, not learned.
-        swapped = outputs.order[:, None] * len(inputs.order) + inputs.order
-        self.register_buffer("swapped", swapped.flatten(), persistent=False)
-        self.register_buffer("signs", outputs.sign[:, None] * inputs.sign, persistent=False)
-        self.register_buffer("bias_index", outputs.order.clone(), persistent=False)
-        self.register_buffer("bias_sign", outputs.sign.clone(), persistent=False)
-
-    def forward(self, x: Tensor) -> Tensor:
-        """(B, inputs) -> (B, outputs)."""
-        mirrored = self.weight.flatten().index_select(0, self.swapped).view_as(self.weight) * self.signs
-        bias = self.bias + self.bias.index_select(0, self.bias_index) * self.bias_sign
-        return functional.linear(x, 0.5 * (self.weight + mirrored), 0.5 * bias)
+    @staticmethod
+    def join(parts: Sequence["Mirror"]) -> "Mirror":
+        """Of the features of all parts, one part after another."""
+        sizes = [len(part.order) for part in parts]
+        starts = [sum(sizes[:k]) for k in range(len(sizes))]
+        order = torch.cat([part.order + start for part, start in zip(parts, starts, strict=True)])
+        return Mirror(order, torch.cat([part.sign for part in parts]))
 
 
-def perceptron(
-    sizes: Sequence[int],
-    activation: str,
-    *,
-    last_gain: float,
-    generator: torch.Generator,
-    mirrors: tuple[Mirror, Mirror] | None = None,
-) -> nn.Sequential:
-    """Linear layers of these sizes with activations between them; weights orthogonal, biases zero.
+class Perceptron(nn.Sequential):
+    """Linear layers with activations between them; weights orthogonal, biases zero.
+
+    With mirrors P of its inputs and Q of its outputs it starts as a network f that commutes with them,
+    f(P x) = Q f(x), and goes on commuting for as long as its parameters are their own image under ``mirror``: in each
+    layer W = Q W P and b = Q b, with hidden features in pairs that are each other's images. That is a group-equivariant
+    network (Cohen & Welling, "Group equivariant convolutional networks", 2016) of two elements. It costs as much as
+    a plain one of its size; averaging a plain network over both images costs twice.
 
     Args:
+        sizes: of inputs, hidden layers and outputs.
         last_gain: of the last layer's weights; those before it have sqrt(2).
         generator: weights are drawn from it, on the CPU.
-        mirrors: of inputs and outputs, for a network that commutes with them.
 
     Raises:
         UserError: mirrors are given and a hidden size is odd.
     """
-    hidden = list(sizes[1:-1])
-    if mirrors is not None and any(size % 2 for size in hidden):
-        raise UserError(
-            "hidden layers hold mirrored pairs under ppo.symmetry, so ppo.policy_hidden_layer_sizes and "
-            f"ppo.value_hidden_layer_sizes must be even; got {hidden}"
-        )
-    images = None if mirrors is None else [mirrors[0], *map(Mirror.swap, hidden), mirrors[1]]
-    layers: list[nn.Module] = []
-    for i in range(len(sizes) - 1):
-        last = i == len(sizes) - 2
-        weight = torch.randn(sizes[i + 1], sizes[i], generator=generator)
-        if images is None:
+
+    mirror: Mirror | None
+    """Of the parameters, in the order of ``parameters()``, laid end to end; None without mirrors."""
+
+    def __init__(
+        self,
+        sizes: Sequence[int],
+        activation: str,
+        *,
+        last_gain: float,
+        generator: torch.Generator,
+        mirrors: tuple[Mirror, Mirror] | None = None,
+    ) -> None:
+        hidden = list(sizes[1:-1])
+        if mirrors is not None and any(size % 2 for size in hidden):
+            raise UserError(
+                "hidden layers hold mirrored pairs under ppo.symmetry, so ppo.policy_hidden_layer_sizes and "
+                f"ppo.value_hidden_layer_sizes must be even; got {hidden}"
+            )
+        images = None if mirrors is None else [mirrors[0], *map(Mirror.swap, hidden), mirrors[1]]
+        layers: list[nn.Module] = []
+        of_parameters: list[Mirror] = []
+        for i in range(len(sizes) - 1):
+            last = i == len(sizes) - 2
+            weight = torch.randn(sizes[i + 1], sizes[i], generator=generator)
+            if images is not None:
+                # The orthogonal matrix nearest to one that commutes commutes too: mirrors are orthogonal themselves.
+                of_weight = Mirror.of_matrix(images[i + 1], images[i])
+                weight = of_weight.average(weight.flatten()).view_as(weight)
+                of_parameters += [of_weight, images[i + 1]]
             # skip_init: the default initialisation would draw from the global generator.
             linear = nn.utils.skip_init(nn.Linear, sizes[i], sizes[i + 1])
             nn.init.zeros_(linear.bias)
             linear.weight.data = orthogonal(weight, last_gain if last else math.sqrt(2))
-        else:
-            # The orthogonal matrix nearest to one that commutes commutes too: mirrors are orthogonal themselves.
-            weight = weight + images[i + 1](images[i](weight).T).T
-            linear = MirrorLinear(images[i], images[i + 1], orthogonal(weight, last_gain if last else math.sqrt(2)))
-        layers.append(linear)
-        if not last:
-            layers.append(ACTIVATIONS[activation]())
-    return nn.Sequential(*layers)
+            layers.append(linear)
+            if not last:
+                layers.append(ACTIVATIONS[activation]())
+        super().__init__(*layers)
+        self.mirror = Mirror.join(of_parameters) if of_parameters else None
 
 
 def orthogonal(matrix: Tensor, gain: float) -> Tensor:
