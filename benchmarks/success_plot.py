@@ -55,7 +55,7 @@ def plot(rows: Sequence[dict[str, Any]], file: Path) -> None:
         axes.fill_between(minutes, rates.min(0), rates.max(0), color=color, alpha=0.16, linewidth=0)
         axes.plot(minutes, np.median(rates, axis=0), color=color, linewidth=2, solid_capstyle="round", clip_on=False)
         # The names stand beside the slopes, at heights of their own: at the end of the lines they would meet.
-        left = place == 0 and len(sets) > 1 and middle[name] > 0.15 * end
+        left = place == 0 and len(sets) > 1 and middle[name] > 0.1 * end
         height = max(0.12, 0.5 - 0.16 * place)
         at = _crossing(minutes, np.min(rates, axis=0) if not left else np.max(rates, axis=0), height)
         axes.annotate(
