@@ -1,5 +1,7 @@
 """Batched physics: it stands, does not depend on threads, and survives a simulation that breaks."""
 
+import dataclasses
+
 import mujoco
 import numpy as np
 import pytest
@@ -98,6 +100,19 @@ def test_reset_places_the_named_simulations_at_rest_and_leaves_the_others():
     assert r.joint_vel[ids].abs().max() == 0
     others = torch.tensor([0, 2])
     assert all(torch.equal(getattr(r, name)[others], before[name][others]) for name in before)
+
+
+def test_a_reset_forgets_the_joint_that_no_actuator_moves():
+    robot = dataclasses.replace(ROBOT, joints=ROBOT.joints[:-1], standing_pose=ROBOT.standing_pose[:-1])
+    sim = MujocoSimulation(robot, SECTION001, 2, physics_step_s=0.01, decimation=2, threads=1)
+    passive = int(sim.model.joint(ROBOT.joints[-1]).qposadr[0])
+    for _ in range(20):
+        sim.step(STANDING[:-1].expand(2, -1))
+    assert (abs(sim._fields["qpos"][:, passive]) > 0.01).all()
+    position, quat = torch.tensor([[0.0, 0.0, 0.5]]), torch.tensor([[1.0, 0.0, 0.0, 0.0]])
+    sim.reset(torch.tensor([1]), position, quat, STANDING[:-1].expand(1, -1))
+    assert sim._fields["qpos"][1, passive] == sim.model.qpos0[passive] == 0
+    assert abs(sim._fields["qpos"][0, passive]) > 0.01
 
 
 def test_only_live_simulations_move():

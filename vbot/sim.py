@@ -143,6 +143,7 @@ class MujocoSimulation:
         for name in ("time", "qvel", "qacc_warmstart"):
             self._fields[name][rows] = 0
         qpos = self._fields["qpos"]
+        qpos[rows] = self.model.qpos0  # a joint that no actuator moves begins anew too
         qpos[rows, q : q + 3] = base_pos_w.numpy()
         qpos[rows, q + 3 : q + 7] = base_quat_w.numpy()
         qpos[_block(rows, self._joint_q)] = joint_pos.numpy()
