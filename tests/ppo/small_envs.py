@@ -8,6 +8,14 @@ from torch import Tensor
 
 from vbot.ppo import Step, Symmetry
 
+SYMMETRY = Symmetry(
+    obs_index=torch.tensor([0, 2, 1, 3]),
+    obs_sign=torch.tensor([1.0, -1.0, -1.0, -1.0]),
+    action_index=torch.tensor([1, 0, 2]),
+    action_sign=torch.tensor([1.0, 1.0, -1.0]),
+)
+"""Of four observations and three actions, with every kind of entry: a pair with and without a sign, one alone."""
+
 
 class CartPole:
     """Barto, Sutton & Anderson, "Neuronlike adaptive elements that can solve difficult learning control problems"

@@ -2,19 +2,13 @@ import dataclasses
 
 import pytest
 import torch
+from small_envs import SYMMETRY
 
 from vbot.config import PPOConfig
 from vbot.errors import UserError
 from vbot.ppo import ActorCritic, Symmetry
 from vbot.ppo.model import MAX_STD
 from vbot.ppo.parameters import Parameters
-
-SYMMETRY = Symmetry(
-    obs_index=torch.tensor([0, 2, 1, 3]),
-    obs_sign=torch.tensor([1.0, -1.0, -1.0, -1.0]),
-    action_index=torch.tensor([1, 0, 2]),
-    action_sign=torch.tensor([1.0, 1.0, -1.0]),
-)
 
 
 def make(symmetry: Symmetry | None = SYMMETRY, **changes: object) -> ActorCritic:

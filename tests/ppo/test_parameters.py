@@ -2,19 +2,13 @@ import dataclasses
 
 import pytest
 import torch
-from small_envs import CartPole
+from small_envs import SYMMETRY, CartPole
 from torch import Tensor
 
 from vbot.config import PPOConfig
 from vbot.ppo import ActorCritic, Symmetry, Trainer
 from vbot.ppo.parameters import Parameters
 
-SYMMETRY = Symmetry(
-    obs_index=torch.tensor([0, 2, 1, 3]),
-    obs_sign=torch.tensor([1.0, -1.0, -1.0, -1.0]),
-    action_index=torch.tensor([1, 0, 2]),
-    action_sign=torch.tensor([1.0, 1.0, -1.0]),
-)
 SMALL = PPOConfig(rollouts=8, policy_hidden_layer_sizes=(8, 6), value_hidden_layer_sizes=(4,), activation="tanh")
 
 

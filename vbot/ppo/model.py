@@ -48,7 +48,6 @@ class ActorCritic(nn.Module):
         super().__init__()
         if not MIN_STD <= config.initial_std <= MAX_STD:
             raise UserError(f"ppo.initial_std must be in [{MIN_STD}, {MAX_STD}], got {config.initial_std}")
-        self.symmetric = config.symmetry and symmetry is not None
         of_policy = of_value = None
         if config.symmetry and symmetry is not None:
             symmetry.validate(num_obs, num_actions)
@@ -115,7 +114,7 @@ class ActorCritic(nn.Module):
         Under symmetry with their mirror images: a mirrored pair of features must have equal deviation, and means
         equal up to the sign, or normalised observations would not be mirror images where observations are.
         """
-        self.obs_moments.update(obs, Mirror(self.obs_index, self.obs_sign) if self.symmetric else None)
+        self.obs_moments.update(obs, Mirror(self.obs_index, self.obs_sign) if self.mirror is not None else None)
 
     @torch.no_grad()
     def observe_returns(self, returns: Tensor) -> None:

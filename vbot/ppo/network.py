@@ -73,6 +73,7 @@ class Perceptron(nn.Sequential):
         sizes: of inputs, hidden layers and outputs.
         last_gain: of the last layer's weights; those before it have sqrt(2).
         generator: weights are drawn from it, on the CPU.
+        mirrors: of inputs and outputs, for a network that commutes with them.
 
     Raises:
         UserError: mirrors are given and a hidden size is odd.
