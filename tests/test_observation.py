@@ -3,9 +3,10 @@
 import pytest
 import torch
 
-from vbot.config import EnvConfig
+from vbot.config import EnvConfig, PPOConfig
 from vbot.env import Env
 from vbot.observation import Observation
+from vbot.ppo import Trainer
 from vbot.robot import load_robot
 
 ROBOT = load_robot("vbot")
@@ -92,3 +93,15 @@ def test_how_long_the_robot_has_stood_is_not_observed(env):
     before = Observation(ROBOT)(s)
     s.stopped_time = torch.full((8,), 0.25)
     assert torch.equal(Observation(ROBOT)(s), before)
+
+
+def test_the_first_reach_is_no_jolt_to_networks_that_have_seen_none(env):
+    model = Trainer(env, PPOConfig(rollouts=4), seed=0, device=env.device).model
+    for _ in range(100):
+        model.observe(env.reset())
+    s = env.state
+    s.reached = s.ever_reached = torch.ones(8, dtype=torch.bool)
+    s.time_since_reach = torch.full((8,), 1.0)
+    p = parts(env, model.encode(Observation(ROBOT)(s)))
+    for name in ("reached", "ever_reached", "time_since_reach"):
+        assert p[name].tolist() == [[2.0]] * 8  # from a mean of 0, in units of a half

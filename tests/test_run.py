@@ -176,6 +176,12 @@ def test_a_run_without_a_state_to_resume_says_so(run):
         run.load_resume()
 
 
+def test_a_run_of_another_version_is_not_resumed(run):
+    save_state(run.path / "checkpoints" / "resume.state", {"format": "vbot checkpoint 0", "steps": 100})
+    with pytest.raises(UserError, match=f"{run.path} was begun by another version of vbot"):
+        run.load_resume()
+
+
 # Lines.
 
 
@@ -306,9 +312,9 @@ def foreign(file, kind):
     elif kind == "another version's":
         save_state(file, {"format": "vbot checkpoint 0"})
     elif kind == "code":
-        torch.save({"format": "vbot checkpoint 1", "hook": print}, file)
+        torch.save({"format": "vbot checkpoint 2", "hook": print}, file)
     elif kind == "torn":
-        save_state(file, {"format": "vbot checkpoint 1", "weights": torch.zeros(1000)})
+        save_state(file, {"format": "vbot checkpoint 2", "weights": torch.zeros(1000)})
         file.write_bytes(file.read_bytes()[:500])
     else:
         file.write_bytes({"empty": b"", "text": b"name: kit\n", "picture": b"\x89PNG\r\n\x1a\n\x00\x00"}[kind])

@@ -73,6 +73,7 @@ class Env:
         self._observation = Observation(self.robot)
         self.num_obs = self._observation.size
         self.symmetry = self._observation.symmetry(self.device)
+        self.obs_min_std = self._observation.min_std(self.device)
         self._tracker = StateTracker(self.task, self.robot, self.num_envs, config.step_s, self.device)
         self._reward = (
             RewardFunction(reward_set, self.num_envs, self.device, config.step_s) if reward_set is not None else None

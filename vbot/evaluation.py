@@ -145,5 +145,6 @@ def load_policy(path: Path, *, task: str | None = None) -> LoadedPolicy:
         )
         model.load_state_dict(content["model"])
     except (KeyError, TypeError, RuntimeError) as error:
-        raise UserError(f"{file} does not fit this version of vbot: {str(error).splitlines()[0]}") from None
+        reason = " ".join(str(error).split())
+        raise UserError(f"{file} does not fit this version of vbot: {reason}") from None
     return LoadedPolicy(file, model.eval(), env, content["steps"], content.get("validation"))

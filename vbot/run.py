@@ -46,7 +46,7 @@ HEARTBEAT = "heartbeat.json"
 EPISODES = "episodes"
 CHECKPOINTS, CHECKPOINT_LIST, RESUME = "checkpoints", "registry.yaml", "resume.state"
 PLUGINS = "plugins"
-_FORMAT = "vbot checkpoint 1"
+_FORMAT = "vbot checkpoint 2"
 
 
 class Run:
@@ -226,16 +226,21 @@ class Run:
         return self.path / CHECKPOINTS / f"{name}.pt"
 
     def save_resume(self, state: Mapping[str, Any]) -> None:
-        save_state(self.path / CHECKPOINTS / RESUME, state)
+        save_state(self.path / CHECKPOINTS / RESUME, {"format": _FORMAT, **state})
 
     def load_resume(self) -> dict[str, Any]:
-        """What ``save_resume`` saved last; UserError if the run never got that far."""
+        """What ``save_resume`` saved last; UserError if the run never got that far or is another version's."""
         file = self.path / CHECKPOINTS / RESUME
         if not file.is_file():
             raise UserError(f"{self.path} stopped before its training began; start it again in another directory")
         import torch
 
-        return torch.load(file, map_location="cpu", weights_only=True)
+        state = torch.load(file, map_location="cpu", weights_only=True)
+        if state.get("format") != _FORMAT:
+            raise UserError(
+                f"{self.path} was begun by another version of vbot (this one reads {_FORMAT!r}); start a new run"
+            )
+        return state
 
     def _write_checkpoint_list(self, listed: list[dict[str, Any]]) -> None:
         text = yaml.safe_dump({"checkpoints": listed}, sort_keys=False)

@@ -37,6 +37,14 @@ def test_normalize_by_hand() -> None:
     torch.testing.assert_close(moments.denormalize(torch.tensor([[-2.0]])), torch.tensor([[4 - 2 * 5**0.5]]))
 
 
+def test_each_feature_has_a_least_deviation_of_its_own() -> None:
+    moments = RunningMoments(2, min_std=torch.tensor([0.5, 0.01]))
+    flags = torch.zeros(100, 2)
+    flags[0] = 1  # mean 0.01, deviation sqrt(0.01 * 0.99) = 0.0995
+    moments.update(flags)
+    torch.testing.assert_close(moments.normalize(torch.ones(1, 2)), torch.tensor([[0.99 / 0.5, 0.99 / 0.0994987]]))
+
+
 def test_nothing_seen_is_the_identity_and_a_constant_feature_stays_finite() -> None:
     moments = RunningMoments(2, min_std=1e-2)
     x = torch.tensor([[3.0, -4.0]])

@@ -6,7 +6,6 @@ import torch
 from torch import Tensor
 
 from vbot.config import PPOConfig
-from vbot.errors import UserError
 from vbot.ppo import gaussian
 from vbot.ppo.model import ActorCritic
 from vbot.ppo.parameters import Parameters
@@ -170,15 +169,8 @@ class PPO:
         return self.optimizer.state_dict()
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
-        """Restore what `state_dict` returned, onto this device. Raises UserError if it is of another model."""
+        """Restore what `state_dict` returned, onto this device."""
         device = self.learning_rate.device
-        saved = {moment["exp_avg"].shape for moment in state["state"].values()}
-        if saved - {self.parameters.flat.shape}:
-            raise UserError(
-                "a run resumes with the optimiser it was saved with: this one holds all parameters in one tensor of "
-                f"{self.parameters.flat.numel()}, the checkpoint {len(state['state'])} of them, of another version of "
-                "vbot; start a new run"
-            )
         self.optimizer.load_state_dict(state)
         for group in self.optimizer.param_groups:
             group["lr"] = group["lr"].to(device)  # the optimiser moves its moments, not its rate

@@ -39,6 +39,7 @@ class ActorCritic(nn.Module):
         config: PPOConfig,
         symmetry: Symmetry | None = None,
         *,
+        obs_min_std: Tensor | float = 1e-2,
         generator: torch.Generator,
     ) -> None:
         """Weights are drawn from `generator` (on the CPU).
@@ -57,7 +58,7 @@ class ActorCritic(nn.Module):
             # Not persistent: the mirror is the environment's, not learned.
             self.register_buffer("obs_index", obs_mirror.order.clone(), persistent=False)
             self.register_buffer("obs_sign", obs_mirror.sign.clone(), persistent=False)
-        self.obs_moments = RunningMoments(num_obs, min_std=1e-2)
+        self.obs_moments = RunningMoments(num_obs, min_std=obs_min_std)
         self.value_moments = RunningMoments(1, min_std=1e-4)
         policy_sizes = (num_obs, *config.policy_hidden_layer_sizes, num_actions)
         value_sizes = (num_obs, *config.value_hidden_layer_sizes, 1)

@@ -17,11 +17,12 @@ class RunningMoments(nn.Module):
     mean: Tensor
     var: Tensor
     count: Tensor
+    min_std: Tensor
 
-    def __init__(self, size: int, *, min_std: float) -> None:
-        """Moments of `size` features; `min_std` bounds what a (nearly) constant feature is divided by."""
+    def __init__(self, size: int, *, min_std: float | Tensor) -> None:
+        """Moments of `size` features; `min_std`, of all or of each (size,), is the least that they are divided by."""
         super().__init__()
-        self.min_std = min_std
+        self.register_buffer("min_std", torch.as_tensor(min_std, dtype=torch.float64).expand(size).clone())
         self.register_buffer("mean", torch.zeros(size, dtype=torch.float64))
         self.register_buffer("var", torch.ones(size, dtype=torch.float64))
         self.register_buffer("count", torch.zeros((), dtype=torch.float64))
@@ -29,7 +30,7 @@ class RunningMoments(nn.Module):
     @property
     def std(self) -> Tensor:
         """(size,) float64, at least `min_std`."""
-        return self.var.sqrt().clamp_min(self.min_std)
+        return self.var.sqrt().maximum(self.min_std)
 
     @torch.no_grad()
     def update(self, batch: Tensor, mirror: Mirror | None = None) -> None:

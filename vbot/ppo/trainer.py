@@ -32,7 +32,9 @@ class Trainer:
         self.device = device
         # Weights are drawn on the CPU, so that a seed means the same weights on every device.
         init = torch.Generator().manual_seed(seed)
-        self.model = ActorCritic(env.num_obs, env.num_actions, config, env.symmetry, generator=init).to(device)
+        self.model = ActorCritic(
+            env.num_obs, env.num_actions, config, env.symmetry, obs_min_std=env.obs_min_std, generator=init
+        ).to(device)
         self.generator = torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=init)))
         self.ppo = PPO(self.model, config, self.generator)
         self.rollout = Rollout(
