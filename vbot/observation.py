@@ -95,8 +95,8 @@ class Observation:
         """What an observation's standard deviation counts as at least, (size,), in the observation's own units.
 
         Of what tells of the reach it is 0.5, that of a fair coin and the largest that a flag can have. A robot that has
-        hardly ever reached would else see its first reaches 15 deviations away from all that it has learned from; some
-        learned to stay out.
+        hardly ever reached would else see its first reaches 10 deviations, where inputs are clipped, from all that it
+        has learned from; some learned to stay out.
         """
         least = [
             0.5 if name in ("reached", "ever_reached", "time_since_reach") else 0.01
