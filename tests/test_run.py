@@ -176,10 +176,13 @@ def test_a_run_without_a_state_to_resume_says_so(run):
         run.load_resume()
 
 
-def test_a_run_of_another_version_is_not_resumed(run):
-    save_state(run.path / "checkpoints" / "resume.state", {"format": "vbot checkpoint 0", "steps": 100})
-    with pytest.raises(UserError, match=f"{run.path} was begun by another version of vbot"):
+@pytest.mark.parametrize("kind", ["another version's", "torn", "empty"])
+def test_a_run_whose_state_cannot_be_read_is_not_resumed(run, kind):
+    file = run.path / "checkpoints" / "resume.state"
+    foreign(file, kind)
+    with pytest.raises(UserError, match=f"{file} is no vbot checkpoint") as error:
         run.load_resume()
+    assert "\n" not in str(error.value)
 
 
 # Lines.

@@ -92,14 +92,15 @@ class Observation:
         )
 
     def min_std(self, device: torch.device) -> Tensor:
-        """What an observation's standard deviation counts as at least, (size,), in the observation's own units.
+        """What an observation's standard deviation counts as at least, (size,), in the observation's own units; 0 of
+        most.
 
         Of what tells of the reach it is 0.5, that of a fair coin and the largest that a flag can have. A robot that has
         hardly ever reached would else see its first reaches 10 deviations, where inputs are clipped, from all that it
         has learned from; some learned to stay out.
         """
         least = [
-            0.5 if name in ("reached", "ever_reached", "time_since_reach") else 0.01
+            0.5 if name in ("reached", "ever_reached", "time_since_reach") else 0.0
             for name, width in self.layout.items()
             for _ in range(width)
         ]

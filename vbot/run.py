@@ -229,18 +229,11 @@ class Run:
         save_state(self.path / CHECKPOINTS / RESUME, {"format": _FORMAT, **state})
 
     def load_resume(self) -> dict[str, Any]:
-        """What ``save_resume`` saved last; UserError if the run never got that far or is another version's."""
+        """What ``save_resume`` saved last; UserError if the run never got that far or the file cannot be read."""
         file = self.path / CHECKPOINTS / RESUME
         if not file.is_file():
             raise UserError(f"{self.path} stopped before its training began; start it again in another directory")
-        import torch
-
-        state = torch.load(file, map_location="cpu", weights_only=True)
-        if state.get("format") != _FORMAT:
-            raise UserError(
-                f"{self.path} was begun by another version of vbot (this one reads {_FORMAT!r}); start a new run"
-            )
-        return state
+        return load_checkpoint(file)
 
     def _write_checkpoint_list(self, listed: list[dict[str, Any]]) -> None:
         text = yaml.safe_dump({"checkpoints": listed}, sort_keys=False)
@@ -277,7 +270,9 @@ def load_checkpoint(file: Path) -> dict[str, Any]:
     except Exception as error:  # torch raises many kinds for foreign files; each means the same to the user
         raise UserError(f"{file} is no vbot checkpoint: {(str(error) or repr(error)).splitlines()[0]}") from None
     if not isinstance(content, dict) or content.get("format") != _FORMAT:
-        raise UserError(f"{file} is no vbot checkpoint, or one of another version (this one reads {_FORMAT!r})")
+        raise UserError(
+            f"{file} is no vbot checkpoint, or one of another version (this one reads {_FORMAT!r}); train anew"
+        )
     return content
 
 

@@ -25,7 +25,7 @@ class CartPole:
     """
 
     num_obs, num_actions = 4, 1
-    obs_min_std = torch.full((4,), 1e-2)
+    obs_min_std = torch.zeros(4)
     gravity, cart_kg, pole_kg, half_length_m, force_n, step_s, limit = 9.8, 1.0, 0.1, 0.5, 10.0, 0.02, 500
 
     def __init__(self, num_envs: int, seed: int, *, mirror: bool = True) -> None:
@@ -81,7 +81,7 @@ class Clock:
 
     num_obs, num_actions = 1, 1
     symmetry: Symmetry | None = None
-    obs_min_std = torch.full((1,), 1e-2)
+    obs_min_std = torch.zeros(1)
 
     def __init__(self, num_envs: int, limit: int) -> None:
         self.num_envs, self.limit = num_envs, limit

@@ -11,9 +11,11 @@ from vbot.ppo.model import MAX_STD
 from vbot.ppo.parameters import Parameters
 
 
-def make(symmetry: Symmetry | None = SYMMETRY, **changes: object) -> ActorCritic:
+def make(
+    symmetry: Symmetry | None = SYMMETRY, obs_min_std: torch.Tensor | None = None, **changes: object
+) -> ActorCritic:
     config = dataclasses.replace(PPOConfig(), **changes)  # type: ignore[arg-type]
-    model = ActorCritic(4, 3, config, symmetry, generator=torch.Generator().manual_seed(0))
+    model = ActorCritic(4, 3, config, symmetry, obs_min_std=obs_min_std, generator=torch.Generator().manual_seed(0))
     for parameter in model.parameters():  # away from the small last layer and equal deviations
         parameter.data += 0.3 * torch.randn(parameter.shape, generator=torch.Generator().manual_seed(1))
     Parameters(model).symmetrize()
@@ -98,3 +100,24 @@ def test_impossible_initial_std_is_refused() -> None:
 def test_a_mirror_that_does_not_undo_itself_is_refused(change: dict[str, torch.Tensor], message: str) -> None:
     with pytest.raises(ValueError, match=message):
         make(SYMMETRY._replace(**change))
+
+
+def test_observations_are_divided_by_no_less_than_the_environment_asks_for_nor_than_a_hundredth() -> None:
+    model = make(symmetry=None, obs_min_std=torch.tensor([0.5, 0.0, 0.0, 2.0]))
+    model.observe(torch.tensor([[0.0, 7.0, 0.0, 0.0], [0.2, 7.0, 6.0, 6.0]]))  # deviations 0.1, 0, 3, 3
+    inputs = model.encode(torch.tensor([[0.3, 7.01, 6.0, 6.0]]))
+    torch.testing.assert_close(inputs, torch.tensor([[0.4, 1.0, 1.0, 1.0]]), rtol=0, atol=1e-4)
+
+
+@pytest.mark.parametrize(
+    ("least", "message"),
+    [
+        ([0.5, 0.5, 0.1, 0.0], "equal for both of a mirrored pair"),
+        ([0.5, 0.5, 0.5], r"must be \(4,\) numbers >= 0"),
+        ([0.5, -0.1, -0.1, 0.0], r"must be \(4,\) numbers >= 0"),
+        ([float("nan"), 0.0, 0.0, 0.0], r"must be \(4,\) numbers >= 0"),
+    ],
+)
+def test_impossible_least_deviations_are_refused(least: list[float], message: str) -> None:
+    with pytest.raises(ValueError, match=message):
+        make(obs_min_std=torch.tensor(least))

@@ -15,6 +15,8 @@ MIN_STD, MAX_STD = 0.02, 4.0
 """Bounds of the standard deviation of the action noise."""
 OBS_CLIP = 10.0
 """Normalised observations are clipped to +- this many standard deviations."""
+MIN_OBS_STD = 1e-2
+"""The least deviation that an observation is divided by: what hardly varies at all tells nothing."""
 
 
 class ActorCritic(nn.Module):
@@ -39,26 +41,32 @@ class ActorCritic(nn.Module):
         config: PPOConfig,
         symmetry: Symmetry | None = None,
         *,
-        obs_min_std: Tensor | float = 1e-2,
+        obs_min_std: Tensor | None = None,
         generator: torch.Generator,
     ) -> None:
-        """Weights are drawn from `generator` (on the CPU).
+        """Weights are drawn from `generator` (on the CPU); `obs_min_std` is that of `VecEnv`, none being zeros.
 
-        Raises UserError on an impossible `initial_std` and, under symmetry, on odd layer sizes.
+        Raises UserError on an impossible `initial_std` and, under symmetry, on odd layer sizes; ValueError on a
+        `symmetry` or `obs_min_std` that breaks its contract.
         """
         super().__init__()
         if not MIN_STD <= config.initial_std <= MAX_STD:
             raise UserError(f"ppo.initial_std must be in [{MIN_STD}, {MAX_STD}], got {config.initial_std}")
+        least = torch.zeros(num_obs) if obs_min_std is None else obs_min_std
+        if least.shape != (num_obs,) or not bool((least >= 0).all()):
+            raise ValueError(f"obs_min_std must be ({num_obs},) numbers >= 0, got {least.tolist()}")
         of_policy = of_value = None
         if config.symmetry and symmetry is not None:
             symmetry.validate(num_obs, num_actions)
+            if not torch.equal(least, least[symmetry.obs_index]):
+                raise ValueError(f"obs_min_std must be equal for both of a mirrored pair, got {least.tolist()}")
             obs_mirror = Mirror(symmetry.obs_index.cpu(), symmetry.obs_sign.cpu())
             action_mirror = Mirror(symmetry.action_index.cpu(), symmetry.action_sign.cpu())
             of_policy, of_value = (obs_mirror, action_mirror), (obs_mirror, Mirror.identity(1))
             # Not persistent: the mirror is the environment's, not learned.
             self.register_buffer("obs_index", obs_mirror.order.clone(), persistent=False)
             self.register_buffer("obs_sign", obs_mirror.sign.clone(), persistent=False)
-        self.obs_moments = RunningMoments(num_obs, min_std=obs_min_std)
+        self.obs_moments = RunningMoments(num_obs, min_std=least.clamp(min=MIN_OBS_STD))
         self.value_moments = RunningMoments(1, min_std=1e-4)
         policy_sizes = (num_obs, *config.policy_hidden_layer_sizes, num_actions)
         value_sizes = (num_obs, *config.value_hidden_layer_sizes, 1)

@@ -62,8 +62,9 @@ class VecEnv(Protocol):
     """Where observations come from and actions go to; the learner may live on another device."""
     symmetry: Symmetry | None
     obs_min_std: Tensor
-    """(num_obs,) > 0, in the observation's units: the learner divides by the deviation that it sees, but by no less
-    than this. A flag that is seldom up deviates so little that its rare moment would otherwise jolt the networks."""
+    """(num_obs,) >= 0, in the observation's units, equal for mirrored features: the learner divides by the deviation
+    that it sees, but by no less than this. A flag that is seldom up deviates so little that its rare moment would
+    otherwise jolt the networks; 0 where nothing of the kind is known."""
 
     def reset(self) -> Tensor:
         """Start new episodes everywhere; return observations (N, num_obs)."""
