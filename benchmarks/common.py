@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import os
 import platform
 import time
 from collections.abc import Mapping, Sequence
@@ -34,6 +35,18 @@ def machine() -> dict[str, Any]:
         **{name: metadata.version(name) for name in ("torch", "mujoco", "numpy")},
         "date": time.strftime("%Y-%m-%d"),
     }
+
+
+def stolen_s() -> float:
+    """CPU seconds, over all cores, that a hypervisor gave to others while this machine wanted them, since it started.
+
+    0 where the system does not tell. A wall-clock is that of the named cores only where this hardly grew.
+    """
+    try:
+        total = Path("/proc/stat").read_text().split("\n", 1)[0].split()
+        return int(total[8]) / os.sysconf("SC_CLK_TCK")
+    except (OSError, IndexError):
+        return 0.0
 
 
 def _cpu_model() -> str:

@@ -21,6 +21,8 @@ import concurrent.futures
 import hashlib
 import inspect
 import json
+import multiprocessing
+import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -321,7 +323,10 @@ def main() -> None:
     done = {(r["sampler"], r["problem"], r["seed"]) for r in rows}
     # Seed by seed: what is there when it is stopped compares.
     missing = [w for seed in range(given.seeds) for p in names for s in samplers if (w := (s, p, seed)) not in done]
-    with given.results.open("a") as file, concurrent.futures.ProcessPoolExecutor(given.jobs) as pool:
+    # One thread a job. Libraries read it as they are loaded, so the jobs are processes that begin anew.
+    os.environ["OMP_NUM_THREADS"] = "1"
+    fresh = multiprocessing.get_context("spawn")
+    with given.results.open("a") as file, concurrent.futures.ProcessPoolExecutor(given.jobs, fresh) as pool:
         for number, future in enumerate(
             concurrent.futures.as_completed([pool.submit(run, *work) for work in missing]), 1
         ):

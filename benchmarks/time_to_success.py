@@ -11,6 +11,8 @@ Times are training time: the run's wall-clock without its evaluations, from the 
   deterministic policy).
 - "by T s" (--times) judges the policy that the run calls its best by then, on 1,024 episodes that nothing in the run
   has seen, with its 95 % interval.
+- "stolen" is the share of the cores that a hypervisor gave to others meanwhile: what the times are too long by, at
+  least.
 - "contests by T s" judges it in 100 contests of ten robots each (task section001-contest): the share with the full 20
   points, that is, with ten robots through the inner fence to the centre and none fallen.
 
@@ -21,24 +23,26 @@ import json
 import statistics
 import subprocess
 import sys
+import time
 from argparse import ArgumentParser, Namespace
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
 
 import torch
-from common import first_hold, parser, print_table, write_json
+from common import first_hold, parser, print_table, stolen_s, write_json
 
 from vbot.episodes import Episodes, wilson_interval
 from vbot.evaluation import Evaluator, load_policy
 from vbot.outcomes import rank
 from vbot.run import CHECKPOINTS, METRICS, RESULT, Run, read_lines
+from vbot.sim import available_cores
 
 LEVELS = (0.90, 0.95, 0.99)
 TIMES_S = (120.0, 240.0, 300.0, 360.0)
 FRESH_EPISODES = 1024
 CONTESTS, ROBOTS = 100, 10
-JUDGED = "judged.json"
+JUDGED, STOLEN = "judged.json", "stolen.json"
 
 
 def train(given: Namespace, reward_set: str, seed: int, directory: Path) -> None:
@@ -49,7 +53,10 @@ def train(given: Namespace, reward_set: str, seed: int, directory: Path) -> None
         *(sys.executable, "-m", "vbot.train", "--reward-set", reward_set, "--seed", seed, "--run-dir", directory),
         *("--no-archive", *budget, *intervals, *(part for key in given.assignments for part in ("--set", key))),
     ]
+    start, stolen = time.monotonic(), stolen_s()
     subprocess.run([str(part) for part in command], check=True)
+    share = (stolen_s() - stolen) / (time.monotonic() - start) / available_cores()
+    (directory / STOLEN).write_text(json.dumps({"share": round(share, 4)}) + "\n")
 
 
 def training_time(run: Run) -> Callable[[int], float | None]:
@@ -123,6 +130,7 @@ def read_run(path: Path, times_s: Sequence[float]) -> dict[str, Any]:
         "seed": seed,
         "training_s": evaluations[-1]["training_s"],
         "steps": evaluations[-1]["steps"],
+        "stolen": json.loads(stolen.read_text())["share"] if (stolen := path / STOLEN).is_file() else None,
         "holds": {
             level: {"training_s": row["training_s"], "steps": row["steps"]} if row is not None else None
             for level, row in held.items()
@@ -173,13 +181,16 @@ def _spread(values: list[float]) -> dict[str, float | None]:
 
 
 def report(rows: Sequence[dict[str, Any]], sets: Sequence[dict[str, Any]]) -> None:
-    header = ("training time until it holds", *(f"{100 * level:.0f} %" for level in LEVELS))
+    header = ("training time until it holds", *(f"{100 * level:.0f} %" for level in LEVELS), "steps/s", "stolen")
     lines = []
     for entry in sets:
-        lines.append((f"{entry['set']}, median of {entry['seeds']}", *(_held(h) for h in entry["holds"].values())))
+        lines.append(
+            (f"{entry['set']}, median of {entry['seeds']}", *(_held(h) for h in entry["holds"].values()), "", "")
+        )
         for row in (row for row in rows if row["set"] == entry["set"]):
             cells = (f"{h['training_s']:.0f} s, {h['steps'] / 1e6:.2f} M" if h else "-" for h in row["holds"].values())
-            lines.append((f"  seed {row['seed']}", *cells))
+            stolen = "-" if row["stolen"] is None else f"{row['stolen']:.0%}"
+            lines.append((f"  seed {row['seed']}", *cells, f"{row['steps'] / row['training_s']:,.0f}", stolen))
     print_table(header, lines)
     print()
     times = list(sets[0]["by"])

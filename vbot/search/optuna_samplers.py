@@ -1,7 +1,7 @@
 """Optuna's samplers behind the same interface; they need the extra: ``pip install "vbot[optuna]"``.
 
-Optuna sees every parameter as its coordinate in the cube, and a choice without an order as its cell's number. Each
-question gets a fresh study that is told all earlier trials, so that here too nothing but seed and trials counts.
+Optuna sees a continuous parameter as its coordinate in the cube, and a choice as the number of its cell. Each question
+gets a fresh study that is told all earlier trials, so that here too nothing but seed and trials counts.
 """
 
 import warnings
@@ -54,22 +54,25 @@ class OptunaSampler(Sampler):
         finally:
             optuna.logging.set_verbosity(verbosity)
         units = [
-            place[p.key] if p.ordered else (place[p.key] + 0.5) / len(p.choices or ()) for p in self.space.parameters
+            place[p.key] if p.choices is None else (place[p.key] + 0.5) / len(p.choices) for p in self.space.parameters
         ]
         return self.space.values(np.array(units))
 
     def _axis(self, parameter: Parameter) -> Any:
         distributions = self._optuna.distributions
-        if parameter.ordered:
+        if parameter.choices is None:
             return distributions.FloatDistribution(0.0, 1.0)
-        return distributions.CategoricalDistribution(range(len(parameter.choices or ())))
+        cells = len(parameter.choices)
+        if parameter.ordered:
+            return distributions.IntDistribution(0, cells - 1)
+        return distributions.CategoricalDistribution(range(cells))
 
     def _told(self, trial: Trial) -> Any:
         """A trial as Optuna keeps it. It has no place outside the range: the nearest inside stands for it."""
         inside = self.space.snap(np.clip(trial.units[None], 0.0, 1.0))[0]
         params: dict[str, float | int] = {}
         for p, unit in zip(self.space.parameters, inside, strict=True):
-            params[p.key] = float(unit) if p.ordered else int(unit * len(p.choices or ()))
+            params[p.key] = float(unit) if p.choices is None else int(unit * len(p.choices))
         # What diverged is as bad as the worst: Optuna leaves failed trials out of its models.
         worst = min((t.objective for t in self.known() if t.objective is not None), default=0.0)
         objective = worst if trial.state == "infeasible" else trial.objective
@@ -85,6 +88,8 @@ class TPESampler(OptunaSampler):
 
 class OptunaGPSampler(OptunaSampler):
     """Optuna's Gaussian process; it needs scipy besides."""
+
+    TRIES = 2  # asked again, with another seed, it nearly always answers the same
 
     def _make(self, seed: int) -> Any:
         import scipy  # noqa: F401  Optuna imports it only when asked for a point
