@@ -98,8 +98,7 @@ def work(python: Path, peer: Peer, *options: object) -> list[dict[str, Any]]:
     lines = []
     environment = {**os.environ, "PYTHONPATH": str(HERE)}
     with subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=environment) as process:
-        assert process.stdout is not None
-        for line in process.stdout:
+        for line in process.stdout or ():
             lines.append(json.loads(line))
             print(f"  {line}", end="", file=sys.stderr)
     if process.returncode:

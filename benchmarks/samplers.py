@@ -341,8 +341,8 @@ def main() -> None:
     results = {group: judge(rows, samplers, members, given.seeds) for group, members in groups.items() if members}
     for group, result in results.items():
         print_result(result, group)
-    ask_s = {s: round(float(np.mean([r["ask_s"] for r in rows if r["sampler"] == s])), 4) for s in samplers}
-    print("seconds to ask for a trial: " + ", ".join(f"{s} {t:.3f}" for s, t in ask_s.items()))
+    ask_s = {s: round(float(np.median([r["ask_s"] for r in rows if r["sampler"] == s])), 4) for s in samplers}
+    print("seconds to ask for a trial, medians: " + ", ".join(f"{s} {t:.3f}" for s, t in ask_s.items()))
     write_json(given.json, [{"group": group, **result} for group, result in results.items()], ask_s=ask_s)
 
 

@@ -38,6 +38,7 @@ class PPO:
         self.config = config
         self.generator = generator
         self.parameters = Parameters(model)
+        self._normalized = False  # known to be; asking the device in every update would wait for it
         # The rate is a tensor so that the kl schedule never waits for the device.
         rate = torch.tensor(config.learning_rate, device=self.parameters.flat.device)
         self.optimizer = torch.optim.Adam([self.parameters.flat], lr=rate, fused=True)
@@ -57,7 +58,8 @@ class PPO:
             share = min(max(progress, 0.0), 1.0)
             self.learning_rate.fill_(config.learning_rate * (1 + share * (config.learning_rate_end - 1)))
         obs = rollout.obs[:-1].flatten(0, 1)
-        first = bool(model.obs_moments.count == 0)
+        first = not self._normalized and bool(model.obs_moments.count == 0)
+        self._normalized = True
         if first:
             # The first rollout was collected on raw observations. Learning from it on raw ones would fit the weights
             # to inputs that never come again. Its actions stay valid: a policy whose last layer is near zero acts
@@ -170,6 +172,7 @@ class PPO:
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, onto this device."""
+        self._normalized = False
         device = self.learning_rate.device
         self.optimizer.load_state_dict(state)
         for group in self.optimizer.param_groups:
