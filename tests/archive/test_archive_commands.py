@@ -12,6 +12,7 @@ from run_files import make_run
 from vbot.archive.__main__ import main
 from vbot.archive.library import Library
 from vbot.cli import run_command
+from vbot.config import PPOConfig
 from vbot.errors import UserError
 from vbot.settings import resolve
 from vbot.yaml_files import read_yaml
@@ -83,7 +84,8 @@ def test_has_this_been_tried(work, capsys):
     main(["find", "--set", "phase5", "--set-value", "forward_velocity=1.2"])
     (line,) = capsys.readouterr().out.splitlines()
     assert "untested   section001  0.0 % [0.0, 0.4], falls 50.0 %; seed 0" in line
-    main(["find", "--set", "phase5", "--set-value", "forward_velocity=0.8", "--set-value", "ppo.rollouts=12", "--json"])
+    default = f"ppo.rollouts={PPOConfig().rollouts}"
+    main(["find", "--set", "phase5", "--set-value", "forward_velocity=0.8", "--set-value", default, "--json"])
     assert [e["results"][0]["success"] for e in json.loads(capsys.readouterr().out)] == [0.6]
     main(["find", "--set-value", "policy_hidden_layer_sizes=[128, 128]"])
     assert len(capsys.readouterr().out.splitlines()) == 3

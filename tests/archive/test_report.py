@@ -4,6 +4,7 @@ import pytest
 from run_files import make_run
 
 from vbot.archive.report import enter, enter_training
+from vbot.config import PPOConfig
 
 
 def test_an_entry_says_what_was_run_what_changed_and_what_came_of_it(tmp_path):
@@ -33,7 +34,7 @@ def test_an_entry_says_what_was_run_what_changed_and_what_came_of_it(tmp_path):
         "- since c, the last run with phase5 here:",
         "  - `+ departure_penalty  -5  (--set)`",
         "  - `~ forward_velocity.scale: 0.8  (reward set phase5) -> 1.2  (--set)`",
-        "  - `~ ppo.rollouts: 12 -> 32`",
+        f"  - `~ ppo.rollouts: {PPOConfig().rollouts} -> 32`",
         # 220, 440, 660 and 880 of 1000 in the four evaluations; half of the rest fell.
         "| 25 % | 22.0 % | 22.0 % | 39.0 % |",
         "| 100 % | 88.0 % | 88.0 % | 6.0 % |",

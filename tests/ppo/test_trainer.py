@@ -111,9 +111,8 @@ def test_learner_never_waits_for_its_device_while_acting_and_not_by_mini_batch()
     assert waits.count == 0
     with waits:
         trainer.learn(0.0)
-    # Once an update, not by mini-batch: whether observations were seen before, and (on the environment's side) where
-    # episodes were cut off.
-    assert waits.count == 2
+    # Once an update, not by mini-batch, and on the environment's side: where episodes were cut off.
+    assert waits.count == 1
 
 
 def test_actions_are_kept_as_drawn_though_the_environment_writes_into_them() -> None:
