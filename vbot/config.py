@@ -59,7 +59,7 @@ class EnvConfig:
 class PPOConfig:
     """Proximal policy optimisation. Search ranges are those of the published search space."""
 
-    rollouts: int = _searched(6, Choice(16, 24, 32, 48))
+    rollouts: int = _searched(12, Choice(16, 24, 32, 48))
     """Control steps per environment between two updates."""
     learning_epochs: int = _searched(3, Choice(4, 5, 6, 8))
     mini_batches: int = _searched(4, Choice(16, 32, 64))
