@@ -9,10 +9,10 @@ Times are training time: the run's wall-clock without its evaluations, from the 
 
 - A level of success *holds* from the first of three evaluations in a row that reach it (256 held-out episodes each,
   deterministic policy).
-- "by T s" (--times) judges the policy that the run calls its best by then, on 1,024 episodes that nothing in the run
-  has seen, with its 95 % interval.
 - "stolen" is the share of the cores that a hypervisor gave to others meanwhile: what the times are too long by, at
   least.
+- "by T s" (--times) judges the policy that the run calls its best by then, on 1,024 episodes that nothing in the run
+  has seen, with its 95 % interval.
 - "contests by T s" judges it in 100 contests of ten robots each (task section001-contest): the share with the full 20
   points, that is, with ten robots through the inner fence to the centre and none fallen.
 
