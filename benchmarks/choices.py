@@ -36,6 +36,7 @@ ROWS: dict[str, list[str]] = {
         f"reward.terms.{key}" for key in ("orientation=-0.05", "ang_vel_xy=-0.03", "action_rate=-0.01")
     ],
     "512 environments": ["env.num_envs=512"],
+    "1,024 environments": ["env.num_envs=1024"],
     "8 steps a rollout": ["ppo.rollouts=8"],
     "12 steps a rollout": ["ppo.rollouts=12"],
     "16 steps a rollout": ["ppo.rollouts=16"],

@@ -30,6 +30,7 @@ import torch
 from common import parser, print_table, write_json
 from training import TimedExperiment, endless_settings, train
 
+from vbot.config import EnvConfig
 from vbot.env import Env
 from vbot.evaluation import random_stream
 from vbot.sim import MujocoSimulation, available_cores
@@ -184,7 +185,7 @@ def summarize(samples: list[dict[str, float]], steps: int) -> list[dict[str, Any
 def main() -> None:
     options = parser(__doc__)
     options.add_argument("--reward-set", default="phase5", metavar="NAME")
-    options.add_argument("--num-envs", type=int, default=1024, metavar="N")
+    options.add_argument("--num-envs", type=int, default=EnvConfig.num_envs, metavar="N", help="default: training's")
     options.add_argument("--threads", type=int, default=available_cores(), metavar="N", help="default: every core")
     options.add_argument("--repetitions", type=int, default=30, metavar="N")
     options.add_argument("--warmup", type=int, default=40, metavar="UPDATES", help="of training before the first one")

@@ -150,6 +150,7 @@ def test_a_value_of_another_type_is_refused_with_origin_and_key(assignment, want
         ("ppo.value_hidden_layer_sizes=[64, 0]", "a list of sizes >= 1; got [64, 0]"),
         ("ppo.learning_rate_schedule=linaer", "did you mean 'linear'?"),
         ("ppo.activation=elo", "one of elu, relu, tanh; got 'elo'; did you mean 'elu'?"),
+        ("ppo.advantage_clip=-1", "at least 0"),
         ("reward.scale_dt=0", "greater than 0"),
         ("train.seed=-1", "at least 0"),
         ("train.steps=0", "at least 1"),
@@ -165,7 +166,7 @@ def test_a_value_against_its_law_is_refused_with_origin_and_law(assignment, law)
 
 
 def test_a_law_admits_its_ends():
-    config = given("env.num_envs=1", "env.action_smoothing=0", "ppo.discount_factor=1", "ppo.value_clip=0")
+    config = given("env.num_envs=1", "env.action_smoothing=0", "ppo.discount_factor=1", "ppo.advantage_clip=0")
     assert (config.env.num_envs, config.ppo.discount_factor) == (1, 1.0)
 
 

@@ -33,7 +33,7 @@ class EnvConfig:
 
     task: str = "section001"
     robot: str = "vbot"
-    num_envs: int = 1024
+    num_envs: int = 512
     physics_step_s: float = 0.01
     decimation: int = 2
     """Physics steps per control step; the control period is ``physics_step_s * decimation``."""
@@ -72,6 +72,8 @@ class PPOConfig:
     """Where the linear schedule ends, as a fraction of learning_rate."""
     kl_target: float = 0.01
     ratio_clip: float = _searched(0.2, Choice(0.1, 0.15, 0.2, 0.25, 0.3))
+    advantage_clip: float = 3.0
+    """Bound of the advantages, in their standard deviations over the rollout; 0 turns it off."""
     value_clip: float = 0.2
     """Clip of the value's change, in units of the running standard deviation of returns; 0 turns it off."""
     value_loss_scale: float = 1.0
@@ -95,7 +97,7 @@ class PPOConfig:
             _require(0 < getattr(self, name) <= 1, f"ppo.{name}", "in (0, 1]", getattr(self, name))
         for name in ("learning_rate", "ratio_clip", "grad_norm_clip", "initial_std", "kl_target"):
             _require(getattr(self, name) > 0, f"ppo.{name}", "greater than 0", getattr(self, name))
-        for name in ("value_clip", "value_loss_scale", "entropy_loss_scale", "learning_rate_end"):
+        for name in ("advantage_clip", "value_clip", "value_loss_scale", "entropy_loss_scale", "learning_rate_end"):
             _require(getattr(self, name) >= 0, f"ppo.{name}", "at least 0", getattr(self, name))
         for name in ("policy_hidden_layer_sizes", "value_hidden_layer_sizes"):
             sizes = getattr(self, name)

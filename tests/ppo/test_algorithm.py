@@ -6,6 +6,7 @@ from small_envs import CartPole, Clock, Treadmill
 
 from vbot.config import PPOConfig
 from vbot.ppo import Trainer
+from vbot.ppo.algorithm import standardize
 from vbot.ppo.model import MAX_STD
 
 SMALL = PPOConfig(rollouts=8, policy_hidden_layer_sizes=(16,), value_hidden_layer_sizes=(16,))
@@ -150,3 +151,13 @@ def test_each_observation_acted_on_enters_the_statistics_once() -> None:
     assert moments.count == 3 * 8 * 10
     torch.testing.assert_close(moments.mean, torch.cat(seen).mean(0))
     torch.testing.assert_close(moments.var, torch.cat(seen).var(0, correction=0))
+
+
+def test_advantages_far_out_are_brought_to_the_clip_before_they_are_scaled() -> None:
+    """Variance (18 + 2 * 81) / 20 = 9: a third and 3. At 2 of it the variance is (18 / 9 + 2 * 4) / 20 = 1/2."""
+    advantages = torch.tensor([1.0, -1.0] * 9 + [9.0, -9.0]) + 5
+    free = torch.tensor([1 / 3, -1 / 3] * 9 + [3.0, -3.0])
+    torch.testing.assert_close(standardize(advantages, 0.0), free)
+    torch.testing.assert_close(standardize(advantages, 4.0), free)
+    clipped = torch.tensor([1 / 3, -1 / 3] * 9 + [2.0, -2.0]) * 2**0.5
+    torch.testing.assert_close(standardize(advantages, 2.0), clipped)

@@ -73,11 +73,12 @@ def _winner(study: Study) -> list[str]:
         first = next(r for r in runs if r.seed == study.plan.seed)
         others = [r.objective or 0.0 for r in runs if r.seed != study.plan.seed]
         gap = (first.objective or 0.0) - sum(others) / len(others)
+        rest = "the other seed" if len(others) == 1 else f"the mean of the {len(others)} other seeds"
+        lucky = " What is chosen for being the best of many was partly lucky." if gap > 0 else ""
         lines += [
             "",
             f"The first estimate of the best, from one seed, was {first.objective:.3f}: {abs(gap):.3f} too "
-            f"{'high' if gap > 0 else 'low'}, against the mean of its {len(others)} other seeds. What is chosen for "
-            "being the best of many was partly lucky.",
+            f"{'high' if gap > 0 else 'low'}, against {rest}.{lucky}",
         ]
     else:
         lines += ["", "It was trained with one seed only: how much of it is luck is not known."]
