@@ -73,7 +73,8 @@ class PPOConfig:
     kl_target: float = 0.01
     ratio_clip: float = _searched(0.2, Choice(0.1, 0.15, 0.2, 0.25, 0.3))
     advantage_clip: float = 3.0
-    """Bound of the advantages, in their standard deviations over the rollout; 0 turns it off."""
+    """Bound of the advantages at first, in their standard deviations over the rollout; 0 turns it off. Divided by the
+    share of the budget that is left, so that in the end it binds no more."""
     value_clip: float = 0.2
     """Clip of the value's change, in units of the running standard deviation of returns; 0 turns it off."""
     value_loss_scale: float = 1.0

@@ -161,3 +161,18 @@ def test_advantages_far_out_are_brought_to_the_clip_before_they_are_scaled() -> 
     torch.testing.assert_close(standardize(advantages, 4.0), free)
     clipped = torch.tensor([1 / 3, -1 / 3] * 9 + [2.0, -2.0]) * 2**0.5
     torch.testing.assert_close(standardize(advantages, 2.0), clipped)
+
+
+def test_advantages_are_bound_at_first_and_free_at_the_end_of_the_budget() -> None:
+    """From the same rollout, what a tight bound changes of an update at the beginning it does not change at the end."""
+
+    def after_update(clip: float, progress: float) -> torch.Tensor:
+        config = dataclasses.replace(SMALL, advantage_clip=clip, learning_rate_schedule="constant")
+        trainer = Trainer(CartPole(32, seed=0), config, seed=0, device=CPU)
+        trainer.collect()
+        trainer.learn(progress)
+        return trainer.ppo.parameters.flat.detach()
+
+    free = after_update(0.0, 0.0)
+    assert (after_update(0.5, 0.0) - free).abs().max() > 1e-3
+    torch.testing.assert_close(after_update(0.5, 1.0), free, atol=1e-5, rtol=1e-5)

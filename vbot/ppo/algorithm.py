@@ -64,11 +64,12 @@ class PPO:
     def update(self, rollout: Rollout, progress: float) -> dict[str, Tensor]:
         """Learn from a rollout; return metrics as 0-d tensors, means over the mini-batches.
 
-        `progress` is the share of the training budget spent, in [0, 1]; the linear schedule reads it.
+        `progress` is the share of the training budget spent, in [0, 1]; the linear schedule reads it, and the bound
+        of the advantages.
         """
         config, model = self.config, self.model
+        share = min(max(progress, 0.0), 1.0)
         if config.learning_rate_schedule == "linear":
-            share = min(max(progress, 0.0), 1.0)
             self.learning_rate.fill_(config.learning_rate * (1 + share * (config.learning_rate_end - 1)))
         obs = rollout.obs[:-1].flatten(0, 1)
         first = not self._normalized and bool(model.obs_moments.count == 0)
@@ -80,7 +81,9 @@ class PPO:
             model.observe(obs)
             rollout.means.copy_(model.act_deterministic(obs).view_as(rollout.means))
         old_log_std = model.log_std_param.detach().clone()
-        batch, about_values = self._batch(rollout, old_log_std)
+        # Early it counts to learn walking, late not to fall.
+        clip = config.advantage_clip / max(1 - share, 1e-3)
+        batch, about_values = self._batch(rollout, old_log_std, clip)
 
         parts: list[dict[str, Tensor]] = []
         for _ in range(config.learning_epochs):
@@ -108,7 +111,7 @@ class PPO:
         return metrics | about_values
 
     @torch.no_grad()
-    def _batch(self, rollout: Rollout, log_std: Tensor) -> tuple[Batch, dict[str, Tensor]]:
+    def _batch(self, rollout: Rollout, log_std: Tensor, advantage_clip: float) -> tuple[Batch, dict[str, Tensor]]:
         """Flatten a rollout into samples; also metrics of the values: their mean, and how well they fit the returns."""
         config, model = self.config, self.model
         device = rollout.obs.device
@@ -137,7 +140,7 @@ class PPO:
             actions=actions,
             means=means,
             log_probs=gaussian.log_prob(actions, means, log_std),
-            advantages=standardize(advantages.flatten(), config.advantage_clip),
+            advantages=standardize(advantages.flatten(), advantage_clip),
             returns=model.value_moments.normalize(returns),
             values=outputs[:-1].flatten(),
         )
