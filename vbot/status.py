@@ -1,5 +1,6 @@
 """What runs, what stopped, what finished, and what to do next: ``python -m vbot.status``."""
 
+import argparse
 import json
 import shutil
 import sys
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from vbot.cli import Parser, run_command
 from vbot.errors import UserError
+from vbot.interrupt import catch_interrupt
 from vbot.overview import Entry, Overview, find, look
 from vbot.run import write_atomically
 from vbot.terminal import duration, percent
@@ -48,22 +50,31 @@ def main(arguments: list[str] | None = None) -> None:
         option = "--watch" if given.watch else "--snapshot"
         if len(folders) > 1 or folders[0] in find(folders[0]):
             raise UserError(f"{option} writes {WAKE_UP} into the folder of the runs; give one folder, that is no run")
-    while True:
-        overview = look(folders)
-        text = render(overview)
-        if given.watch or given.snapshot:
-            try:
-                write_atomically(folders[0] / WAKE_UP, text.encode())
-            except OSError as error:
-                raise UserError(f"cannot write {folders[0] / WAKE_UP}: {error.strerror}") from None
-        if given.watch and sys.stdout.isatty():
-            text = f"\x1b[2J\x1b[H{_cut(text)}"
-        print(
-            json.dumps(overview.to_dict(), indent=2) if given.json else text, end="\n" if given.json else "", flush=True
-        )
-        if not given.watch:
-            return
-        time.sleep(given.interval or 120.0)
+    if not given.watch:
+        _show(folders, given)
+        return
+    # A flag and not an exception: one that is raised in a destructor or a callback from C is lost.
+    with catch_interrupt() as interrupt:
+        while not interrupt.requested:
+            _show(folders, given)
+            next_s = time.monotonic() + (given.interval or 120.0)
+            while not interrupt.requested and time.monotonic() < next_s:
+                time.sleep(0.1)
+    raise KeyboardInterrupt
+
+
+def _show(folders: list[Path], given: argparse.Namespace) -> None:
+    """One look, printed and, if asked for, written."""
+    overview = look(folders)
+    text = render(overview)
+    if given.watch or given.snapshot:
+        try:
+            write_atomically(folders[0] / WAKE_UP, text.encode())
+        except OSError as error:
+            raise UserError(f"cannot write {folders[0] / WAKE_UP}: {error.strerror}") from None
+    if given.watch and sys.stdout.isatty():
+        text = f"\x1b[2J\x1b[H{_cut(text)}"
+    print(json.dumps(overview.to_dict(), indent=2) if given.json else text, end="\n" if given.json else "", flush=True)
 
 
 def render(overview: Overview) -> str:
