@@ -166,7 +166,8 @@ def test_a_value_against_its_law_is_refused_with_origin_and_law(assignment, law)
 
 
 def test_a_law_admits_its_ends():
-    config = given("env.num_envs=1", "env.action_smoothing=0", "ppo.discount_factor=1", "ppo.advantage_clip=0")
+    off = ("ppo.value_clip=0", "ppo.advantage_clip=0")
+    config = given("env.num_envs=1", "env.action_smoothing=0", "ppo.discount_factor=1", *off)
     assert (config.env.num_envs, config.ppo.discount_factor) == (1, 1.0)
 
 

@@ -55,11 +55,12 @@ def main(arguments: list[str] | None = None) -> None:
         return
     # A flag and not an exception: one that is raised in a destructor or a callback from C is lost.
     with catch_interrupt() as interrupt:
+        next_s = time.monotonic()
         while not interrupt.requested:
-            _show(folders, given)
-            next_s = time.monotonic() + (given.interval or 120.0)
-            while not interrupt.requested and time.monotonic() < next_s:
-                time.sleep(0.1)
+            if time.monotonic() >= next_s:
+                _show(folders, given)
+                next_s = time.monotonic() + (given.interval or 120.0)
+            time.sleep(0.1)
     raise KeyboardInterrupt
 
 
