@@ -86,22 +86,25 @@ def judge(run: Run, times_s: Sequence[float]) -> dict[str, Any]:
         came_so_far = run.result() is not None or any(time_s is not None and time_s > limit_s for time_s, _ in timed)
         if before and came_so_far and f"{limit_s:g}" not in judged:
             time_s, checkpoint = max(before, key=lambda pair: rank(pair[1]["evaluation"]))
-            seed, path = run.meta()["seed"], run.path / CHECKPOINTS / checkpoint["file"]
-            policy = load_policy(path)
-            summary = Evaluator(policy.env, FRESH_EPISODES, seed, purpose="benchmark")(policy).summary()
-            policy = load_policy(path, task="section001-contest")
-            episodes = Evaluator(policy.env, CONTESTS * ROBOTS, seed, purpose="benchmark contest")(policy)
-            kept = ("episodes", "success_rate", "success_ci95", "fall_rate", "time_to_target_s")
-            judged[f"{limit_s:g}"] = {
+            known = (entry for entry in judged.values() if entry["checkpoint"] == checkpoint["name"])
+            judged[f"{limit_s:g}"] = next(known, None) or {
                 "checkpoint": checkpoint["name"],
                 "steps": checkpoint["steps"],
                 "training_s": time_s,
-                **{key: summary[key] for key in kept},
-                "contests": contests(episodes),
+                **judge_policy(run.path / CHECKPOINTS / checkpoint["file"], run.meta()["seed"]),
             }
     if run.result() is not None:  # a run under way may yet come to more
         file.write_text(json.dumps(judged, indent=2) + "\n")
     return judged
+
+
+def judge_policy(path: Path, seed: int) -> dict[str, Any]:
+    policy = load_policy(path)
+    summary = Evaluator(policy.env, FRESH_EPISODES, seed, purpose="benchmark")(policy).summary()
+    policy = load_policy(path, task="section001-contest")
+    episodes = Evaluator(policy.env, CONTESTS * ROBOTS, seed, purpose="benchmark contest")(policy)
+    kept = ("episodes", "success_rate", "success_ci95", "fall_rate", "time_to_target_s")
+    return {key: summary[key] for key in kept} | {"contests": contests(episodes)}
 
 
 def contests(episodes: Episodes) -> dict[str, Any]:
