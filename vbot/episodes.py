@@ -107,13 +107,12 @@ class EpisodeRecorder:
 
     def begin(self, ids: Tensor, partial: bool) -> None:
         """Forget the memory of environments ``ids`` (n,). ``partial``: their episodes begin in the middle."""
-        self._path_m[ids] = 0
-        self._reach_time_s[ids] = torch.nan
-        self._fenced[ids] = False
-        self._partial[ids] = partial
-        self._steps[ids] = 0
-        self._weighted[:, ids] = 0
-        self._raw[:, ids] = 0
+        for memory in (self._path_m, self._fenced, self._steps):
+            memory.index_fill_(0, ids, 0)
+        self._reach_time_s.index_fill_(0, ids, torch.nan)
+        self._partial.index_fill_(0, ids, partial)
+        for sums in (self._weighted, self._raw):
+            sums.index_fill_(1, ids, 0)
 
     def add(self, s: State, weighted: Tensor | None, raw: Tensor | None) -> None:
         """Add a control step: the State after it and the incomes (K, N) and raw values (K, N) of its reward."""
@@ -130,24 +129,28 @@ class EpisodeRecorder:
 
     def end(self, ids: Tensor, s: State, success: Tensor, timeout: Tensor) -> None:
         """Keep the episodes that end now in environments ``ids`` (n,); ``success`` and ``timeout`` are (N,) bool."""
-        term_sums = self._weighted[:, ids].T
+
+        def of(field: Tensor) -> Tensor:
+            return field.index_select(0, ids)
+
+        term_sums = self._weighted.index_select(1, ids).T
         self._ended.append(
             Episodes(
-                success=success[ids],
-                fell=s.fallen[ids],
-                timeout=timeout[ids],
-                reached=s.ever_reached[ids],
-                fenced=self._fenced[ids],
-                counted=~self._partial[ids],
-                duration_s=s.time_s[ids],
-                reach_time_s=self._reach_time_s[ids],
-                initial_distance_m=s.initial_distance[ids],
-                final_distance_m=s.distance[ids],
-                path_m=self._path_m[ids],
+                success=of(success),
+                fell=of(s.fallen),
+                timeout=of(timeout),
+                reached=of(s.ever_reached),
+                fenced=of(self._fenced),
+                counted=~of(self._partial),
+                duration_s=of(s.time_s),
+                reach_time_s=of(self._reach_time_s),
+                initial_distance_m=of(s.initial_distance),
+                final_distance_m=of(s.distance),
+                path_m=of(self._path_m),
                 returns=term_sums.sum(1),
                 term_sums=term_sums,
-                term_raw_means=(self._raw[:, ids] / self._steps[ids]).T,
-                reach_distance_m=self._reach_distance_m[ids],
+                term_raw_means=(self._raw.index_select(1, ids) / of(self._steps)).T,
+                reach_distance_m=of(self._reach_distance_m),
             )
         )
 

@@ -60,15 +60,15 @@ class Observation:
         """
 
         def of(field: Tensor) -> Tensor:
-            return field if ids is None else field[ids]
+            return field if ids is None else field.index_select(0, ids)
 
-        phase, distance, reached = of(s.clock_phase), of(s.distance), of(s.reached)
-        walking = (~reached).float()  # within the reach radius the clock is silent, for there the robot stands
+        phase, distance, reached = of(s.clock_phase), of(s.distance), of(s.reached).float()
+        walking = 1 - reached  # within the reach radius the clock is silent, for there the robot stands
         columns = torch.stack(
             (
                 distance.clamp(max=FAR_M) / FAR_M,
                 distance.clamp(max=NEAR_M) / NEAR_M,
-                reached.float(),
+                reached,
                 of(s.ever_reached).float(),
                 of(s.time_since_reach).clamp(max=AFTER_REACH_S) / AFTER_REACH_S,
                 1 - of(s.time_s) / of(s.episode_limit_s),

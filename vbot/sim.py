@@ -165,7 +165,7 @@ class MujocoSimulation:
             if ids is None:
                 copy.copy_(physics)
             else:
-                copy[ids] = physics[ids].to(copy.dtype)
+                copy.index_copy_(0, ids, physics.index_select(0, ids).to(copy.dtype))
         rows = slice(None) if ids is None else ids
         r, (qpos, qvel, _, _) = self.readings, self._copies
         if not isinstance(self._joint_q, slice):

@@ -91,26 +91,24 @@ class StateTracker:
             age_steps: (n,) control steps that count as already past, 0 for an episode from its start.
         """
         s = self.state
-        s.target_pos_w[ids] = target_pos_w
-        s.target_yaw_w[ids] = target_yaw_w
-        self._age[ids] = age_steps
-        self._stopped[ids] = 0
-        for flag in (self._fenced, s.ever_reached):
-            flag[ids] = False
-        self._since_reach[ids] = 0
-        for memory in (s.action, s.prev_action, s.foot_air_time):
-            memory[ids] = 0
+        s.target_pos_w.index_copy_(0, ids, target_pos_w)
+        s.target_yaw_w.index_copy_(0, ids, target_yaw_w)
+        self._age.index_copy_(0, ids, age_steps)
+        events = (s.first_reach, s.first_fence, s.fallen)
+        for memory in (self._stopped, self._since_reach, s.action, s.prev_action, s.foot_air_time, *events):
+            memory.index_fill_(0, ids, 0)
         self._look(r)
-        for name, values in self._derive(ids).items():
-            getattr(s, name)[ids] = values
-        s.joint_vel[ids] = s.prev_joint_vel[ids] = r.joint_vel[ids]
+        derived = self._derive(ids)
+        for name, values in derived.items():
+            getattr(s, name).index_copy_(0, ids, values)
+        joint_vel, distance = r.joint_vel.index_select(0, ids), derived["distance"]
+        for memory in (s.joint_vel, s.prev_joint_vel):
+            memory.index_copy_(0, ids, joint_vel)
         for memory in (s.prev_distance, s.initial_distance, s.min_distance):
-            memory[ids] = s.distance[ids]
+            memory.index_copy_(0, ids, distance)
         # A robot that spawns inside a radius has not earned its bonus: entering is what is paid.
-        self._fenced[ids] = s.distance[ids] < self.task.fence_radius_m
-        s.ever_reached[ids] = s.reached[ids]
-        for event in (s.first_reach, s.first_fence, s.fallen):
-            event[ids] = False
+        self._fenced.index_copy_(0, ids, distance < self.task.fence_radius_m)
+        s.ever_reached.index_copy_(0, ids, derived["reached"])
         self._set_times()
 
     def advance(self, action: Tensor, r: Readings) -> None:
@@ -180,8 +178,10 @@ class StateTracker:
     def _derive(self, ids: Tensor | None = None) -> dict[str, Tensor]:
         """Fields of the State that follow from the poses and velocities of this moment, of ``ids`` (n,) or of all."""
         s = self.state
-        inputs = (s.base_pos_w, s.base_quat_w, s.base_lin_vel_w, s.target_pos_w, s.target_yaw_w)
-        position, quat, velocity, target, target_yaw = inputs if ids is None else (field[ids] for field in inputs)
+        inputs = [s.base_pos_w, s.base_quat_w, s.base_lin_vel_w, s.target_pos_w, s.target_yaw_w]
+        if ids is not None:
+            inputs = [field.index_select(0, ids) for field in inputs]
+        position, quat, velocity, target, target_yaw = inputs
         w, x, y, z = quat.T.contiguous()  # columns side by side would make every product of them stride
         # Rows of the rotation body -> world (unit quaternion), of which the yaw needs the first column.
         up_b = torch.stack((2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)), dim=1)
