@@ -99,6 +99,7 @@ def judge(run: Run, times_s: Sequence[float]) -> dict[str, Any]:
 
 
 def judge_policy(path: Path, seed: int) -> dict[str, Any]:
+    """What the policy of a checkpoint does on fresh episodes and in contests, drawn for ``seed``."""
     policy = load_policy(path)
     summary = Evaluator(policy.env, FRESH_EPISODES, seed, purpose="benchmark")(policy).summary()
     policy = load_policy(path, task="section001-contest")

@@ -91,6 +91,7 @@ class StateTracker:
             age_steps: (n,) control steps that count as already past, 0 for an episode from its start.
         """
         s = self.state
+        # Not field[ids] = value: with it all of this takes a quarter longer, and some robot falls in most steps.
         s.target_pos_w.index_copy_(0, ids, target_pos_w)
         s.target_yaw_w.index_copy_(0, ids, target_yaw_w)
         self._age.index_copy_(0, ids, age_steps)
