@@ -146,8 +146,7 @@ class Env:
             self._recorder.end(ended, s, success, timeout)
             if self._auto_reset:
                 self._begin(ended, torch.zeros_like(ended), partial=False)
-                obs = final_obs.clone()
-                obs[ended] = self._observation(s, ended)
+                obs = final_obs.index_copy(0, ended, self._observation(s, ended))
             else:
                 self.live[ended] = False
         return Step(obs, reward, terminated, truncated, final_obs)
@@ -167,7 +166,7 @@ class Env:
         u = torch.rand(n, 4, generator=self._generator, device=self.device)
         low, high = task.spawn_min_m**2, task.spawn_max_m**2
         radius = torch.sqrt(u[:, 0] * (high - low) + low)
-        around, yaw, target_yaw = (2 * torch.pi * u[:, k] for k in (1, 2, 3))
+        around, yaw, target_yaw = (2 * torch.pi * u[:, 1:]).unbind(1)
         height = torch.full((n,), self.sim.standing_height, device=self.device)
         zero = torch.zeros_like(yaw)
         self.sim.reset(
@@ -180,9 +179,7 @@ class Env:
         self._tracker.begin(ids, target, target_yaw - torch.pi, age_steps, self.sim.readings)
         self._recorder.begin(ids, partial)
         if self._reward is not None:
-            mask = torch.zeros(self.num_envs, dtype=torch.bool, device=self.device)
-            mask[ids] = True
-            self._reward.reset(mask)
+            self._reward.reset(ids)
 
     def state_dict(self) -> dict[str, Any]:
         """All that the next step depends on. Take the ended episodes first."""

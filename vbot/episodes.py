@@ -118,7 +118,7 @@ class EpisodeRecorder:
         """Add a control step: the State after it and the incomes (K, N) and raw values (K, N) of its reward."""
         arrives = s.ever_reached & self._reach_time_s.isnan()
         on_the_way = ~s.ever_reached | arrives
-        self._path_m += s.planar_speed * on_the_way * s.step_s
+        self._path_m.addcmul_(s.planar_speed, on_the_way.float(), value=s.step_s)
         self._reach_time_s = torch.where(arrives, s.time_s, self._reach_time_s)
         self._reach_distance_m = torch.where(on_the_way, s.distance, self._reach_distance_m)
         self._fenced |= s.first_fence

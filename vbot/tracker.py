@@ -26,9 +26,21 @@ class StateTracker:
     def __init__(self, task: Task, robot: Robot, num_envs: int, step_s: float, device: torch.device) -> None:
         self.task = task
         self.step_s = step_s
-        self._fall_gravity_z = -math.cos(math.radians(task.tilt_limit_deg))
         self._stop_steps = round(task.stop_duration_s / step_s)
         self._limit_steps = round(task.episode_limit_s / step_s)
+        self._rotation = rotation_of_products().to(device)
+
+        # Constants of the hot path are tensors: converting a Python number costs an operation more than the operation.
+        def constant(value: float) -> Tensor:
+            return torch.tensor(value, device=device)
+
+        self._step = constant(step_s)
+        self._reach_radius = constant(task.reach_radius_m)
+        self._fence_radius = constant(task.fence_radius_m)
+        self._disc_radius = constant(task.course.disc_radius_m)
+        self._stop_speed = constant(task.stop_speed_mps)
+        self._joint_speed_limit = constant(task.joint_speed_limit)
+        self._fall_gravity_z = constant(-math.cos(math.radians(task.tilt_limit_deg)))
         n, j, f = num_envs, len(robot.joints), len(robot.feet)
 
         def zeros(*shape: int) -> Tensor:
@@ -37,9 +49,9 @@ class StateTracker:
         def flags(*shape: int) -> Tensor:
             return torch.zeros(n, *shape, dtype=torch.bool, device=device)
 
-        self._age = torch.zeros(n, dtype=torch.long, device=device)  # control steps since the episode began
-        self._stopped = torch.zeros(n, dtype=torch.long, device=device)  # control steps in a row
-        self._since_reach = torch.zeros(n, dtype=torch.long, device=device)  # control steps
+        # In control steps: since the episode began, that the robot has stood in a row, since the first reach.
+        self._counts = torch.zeros(3, n, dtype=torch.long, device=device)
+        self._age, self._stopped, self._since_reach = self._counts
         self._fenced = flags()
         self.state = State(
             base_pos_w=zeros(3),
@@ -108,7 +120,7 @@ class StateTracker:
         for memory in (s.prev_distance, s.initial_distance, s.min_distance):
             memory.index_copy_(0, ids, distance)
         # A robot that spawns inside a radius has not earned its bonus: entering is what is paid.
-        self._fenced.index_copy_(0, ids, distance < self.task.fence_radius_m)
+        self._fenced.index_copy_(0, ids, distance < self._fence_radius)
         s.ever_reached.index_copy_(0, ids, derived["reached"])
         self._set_times()
 
@@ -118,7 +130,7 @@ class StateTracker:
         Args:
             action: (N, J) as applied.
         """
-        s, task = self.state, self.task
+        s = self.state
         s.prev_action, s.action = s.action, action
         s.prev_joint_vel.copy_(s.joint_vel)
         s.prev_distance = s.distance
@@ -128,21 +140,21 @@ class StateTracker:
         for name, values in self._derive().items():
             setattr(s, name, values)
         torch.minimum(s.min_distance, s.distance, out=s.min_distance)
-        s.foot_air_time = (s.foot_air_time + self.step_s).masked_fill_(s.foot_contact, 0.0)
-        fenced = s.distance < task.fence_radius_m
+        s.foot_air_time = (s.foot_air_time + self._step).masked_fill_(s.foot_contact, 0.0)
+        fenced = s.distance < self._fence_radius
         s.first_fence = fenced & ~self._fenced
         self._fenced |= fenced
         self._since_reach += s.ever_reached
         s.first_reach = s.reached & ~s.ever_reached
         s.ever_reached = s.ever_reached | s.reached
-        stopped = s.reached & (s.planar_speed < task.stop_speed_mps)
-        self._stopped = (self._stopped + 1) * stopped
+        stopped = s.reached & (s.planar_speed < self._stop_speed)
+        self._stopped.add_(1).mul_(stopped)
         s.fallen = (
             r.base_contact
             | r.failed
             | (s.projected_gravity_b[:, 2] > self._fall_gravity_z)
-            | (s.joint_vel.abs() > task.joint_speed_limit).any(1)
-            | (s.radius > task.course.disc_radius_m)
+            | (s.joint_vel.abs() > self._joint_speed_limit).any(1)
+            | (s.radius > self._disc_radius)
         )
         self._set_times()
 
@@ -163,9 +175,8 @@ class StateTracker:
 
     def _set_times(self) -> None:
         # From step counts: a sum of 1,000 rounded control periods would end an episode a step early or late.
-        self.state.time_s = self._age * self.step_s
-        self.state.stopped_time = self._stopped * self.step_s
-        self.state.time_since_reach = self._since_reach * self.step_s
+        s = self.state
+        s.time_s, s.stopped_time, s.time_since_reach = self._counts * self._step
 
     def _look(self, r: Readings) -> None:
         """Let the State see the readings, which physics overwrites in place."""
@@ -183,23 +194,24 @@ class StateTracker:
         if ids is not None:
             inputs = [field.index_select(0, ids) for field in inputs]
         position, quat, velocity, target, target_yaw = inputs
-        w, x, y, z = quat.T.contiguous()  # columns side by side would make every product of them stride
-        # Rows of the rotation body -> world (unit quaternion), of which the yaw needs the first column.
-        up_b = torch.stack((2 * (x * z - w * y), 2 * (y * z + w * x), 1 - 2 * (x * x + y * y)), dim=1)
-        yaw = torch.atan2(2 * (x * y + w * z), 1 - 2 * (y * y + z * z))
-        offset = target - position[:, :2]
-        distance = torch.hypot(offset[:, 0], offset[:, 1])
+        # Columns side by side would make every operation on one of them stride: here they lie one after another.
+        q = quat.T.contiguous()
+        rotation = (self._rotation @ (q.unsqueeze(1) * q).flatten(0, 1)).unflatten(0, (3, 3))  # (3, 3, n) body -> world
+        yaw = torch.atan2(rotation[1, 0], rotation[0, 0])
         cos, sin = torch.cos(yaw), torch.sin(yaw)
-        ahead, left = cos * offset[:, 0] + sin * offset[:, 1], cos * offset[:, 1] - sin * offset[:, 0]
+        x, y = (target - position[:, :2]).T.contiguous()
+        distance = torch.hypot(x, y)
+        ahead, left = torch.addcmul(cos * x, sin, y), torch.addcmul(cos * y, sin, x, value=-1)
+        turn = target_yaw - yaw
         return {
-            "projected_gravity_b": -up_b,
-            "base_lin_vel_b": rotate_inverse(quat, velocity),
+            "projected_gravity_b": -rotation[2].T,
+            "base_lin_vel_b": (rotation * velocity.T.unsqueeze(1)).sum(0).T,
             "distance": distance,
             "radius": torch.hypot(position[:, 0], position[:, 1]),
-            "target_vec_b": torch.stack((ahead, left), dim=1),
+            "target_vec_b": torch.stack((ahead, left)).T,
             "bearing_error": torch.atan2(left, ahead),
-            "heading_error": torch.remainder(target_yaw - yaw + math.pi, 2 * math.pi) - math.pi,
-            "reached": distance < self.task.reach_radius_m,
+            "heading_error": torch.atan2(torch.sin(turn), torch.cos(turn)),
+            "reached": distance < self._reach_radius,
         }
 
     def state_dict(self) -> dict[str, Any]:
@@ -216,13 +228,24 @@ class StateTracker:
     def load_state_dict(self, saved: dict[str, Any]) -> None:
         for name, value in saved["state"].items():
             setattr(self.state, name, value.clone())
-        self._age, self._stopped, self._since_reach, self._fenced = (
-            saved[key].clone() for key in ("age", "stopped", "since_reach", "fenced")
+        self._counts.copy_(torch.stack([saved[name] for name in ("age", "stopped", "since_reach")]))
+        self._fenced = saved["fenced"].clone()
+
+
+def rotation_of_products() -> Tensor:
+    """(9, 16): times the products q_i q_j of a unit quaternion w x y z it is the rotation matrix from body to world;
+    both are read row by row."""
+
+    def rotation(q: Tensor) -> Tensor:
+        w, x, y, z = q.tolist()
+        return torch.tensor(
+            [
+                *(w * w + x * x - y * y - z * z, 2 * (x * y - w * z), 2 * (x * z + w * y)),
+                *(2 * (x * y + w * z), w * w - x * x + y * y - z * z, 2 * (y * z - w * x)),
+                *(2 * (x * z - w * y), 2 * (y * z + w * x), w * w - x * x - y * y + z * z),
+            ]
         )
 
-
-def rotate_inverse(quat: Tensor, vector: Tensor) -> Tensor:
-    """World vectors (N, 3) in the frame of unit quaternions (N, 4) w x y z: v - 2w(q x v) + 2 q x (q x v)."""
-    q = quat[:, 1:]
-    t = 2 * torch.linalg.cross(q, vector)
-    return vector - quat[:, :1] * t + torch.linalg.cross(q, t)
+    # Of a quadratic form f the part that is bilinear in a and b is (f(a + b) - f(a - b)) / 4.
+    units = torch.eye(4)
+    return torch.stack([(rotation(a + b) - rotation(a - b)) / 4 for a in units for b in units], dim=1)

@@ -151,7 +151,7 @@ def play(
     reward = subject.reward_function(n)
     everyone, still = torch.arange(n), torch.zeros(n, dtype=torch.long)
     tracker.begin(everyone, torch.zeros(n, 2), torch.zeros(n), still, sim.readings)
-    reward.reset(torch.ones(n, dtype=torch.bool))
+    reward.reset(everyone)
     standing, scale = tracker.state.default_joint_pos, subject.settings.config.env.action_scale
     k = len(subject.names)
     sums, discounted, goes_on = (torch.zeros(k, n, dtype=torch.float64) for _ in range(3))

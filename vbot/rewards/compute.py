@@ -46,7 +46,7 @@ class RewardFunction:
             if spec.clip is not None:
                 self._clips.append((row, spec.clip[0] * per_step, spec.clip[1] * per_step))
         self._weights = torch.tensor(weights, device=device).unsqueeze(1)
-        self._decays = torch.tensor(decays, device=device).unsqueeze(1)
+        self._decays = torch.tensor(decays, dtype=torch.float32, device=device).unsqueeze(1)  # (K, 1), 1 or 0
         self._finite = torch.ones(len(self.names), dtype=torch.bool, device=device)
 
     def __call__(self, s: State) -> Tensor:
@@ -56,18 +56,20 @@ class RewardFunction:
         for row, low, high in self._clips:
             self.weighted[row].clamp_(low, high)
         if self._decay is not None:
-            factor = (1 - self._decay.rate * s.time_s / s.episode_limit_s).clamp_(self._decay.floor, 1)
-            torch.where(self._decays, self.weighted * factor, self.weighted, out=self.weighted)
+            lost = (self._decay.rate * s.time_s / s.episode_limit_s).clamp_(max=1 - self._decay.floor)
+            self.weighted.addcmul_(self.weighted, self._decays * lost, value=-1)
         reward = self.weighted.sum(0)
         # Kept on the device and read once per rollout: a check that waits for every step would cost speed. A sum is
         # not finite if one of its parts is not.
         self._finite &= self.weighted.sum(1).isfinite()
         return reward
 
-    def reset(self, mask: Tensor) -> None:
-        """Clear the memory of terms in environments ``mask`` (N,) bool."""
-        for term in self._stateful:
-            term.reset(mask)
+    def reset(self, ids: Tensor) -> None:
+        """Clear the memory of terms in environments ``ids`` (n,)."""
+        if self._stateful:
+            mask = torch.zeros_like(self.raw[0], dtype=torch.bool).index_fill_(0, ids, True)
+            for term in self._stateful:
+                term.reset(mask)
 
     def raise_if_not_finite(self) -> None:
         """Raise UserError naming the terms that were ever NaN or infinite. Waits for the device."""
