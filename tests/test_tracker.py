@@ -2,6 +2,8 @@
 
 import math
 
+import mujoco
+import numpy as np
 import pytest
 import torch
 
@@ -75,6 +77,18 @@ def test_velocity_is_turned_into_the_body_frame():
     assert s.base_lin_vel_b[0].tolist() == pytest.approx([0.0, -1.0, 0.5], abs=1e-6)
     assert s.planar_speed.item() == pytest.approx(1.0)
     assert s.target_speed.item() == pytest.approx(-1.0)  # away from the target
+
+
+def test_any_rotation_is_mujocos():
+    g = torch.Generator().manual_seed(3)
+    quats, velocities = torch.randn(20, 4, generator=g), torch.randn(20, 3, generator=g)
+    for quat, velocity in zip((quats / quats.norm(dim=1, keepdim=True)).tolist(), velocities.tolist(), strict=True):
+        s = tracker(readings(x=3.0, quat=quat, velocity=velocity)).state
+        back, expected = np.zeros(4), np.zeros(3)
+        mujoco.mju_negQuat(back, np.array(quat))
+        for seen, of in ((s.base_lin_vel_b, velocity), (s.projected_gravity_b, [0.0, 0.0, -1.0])):
+            mujoco.mju_rotVecQuat(expected, np.array(of), back)
+            assert seen[0].tolist() == pytest.approx(expected.tolist(), abs=1e-6)
 
 
 @pytest.mark.parametrize(("tilt_deg", "fallen"), [(0, False), (74, False), (76, True), (120, True), (180, True)])
