@@ -27,7 +27,6 @@ NEAR_M = 1.0
 """Distance at which the near range saturates: it resolves the last steps."""
 AFTER_REACH_S = 1.0
 """Time since the first reach at which its clock saturates."""
-_LIMITS = torch.tensor([[FAR_M], [NEAR_M], [AFTER_REACH_S]])
 
 
 class Observation:
@@ -64,16 +63,14 @@ class Observation:
             return field if ids is None else field.index_select(0, ids)
 
         phase, distance, reached, limit_s = of(s.clock_phase), of(s.distance), of(s.reached), of(s.episode_limit_s)
-        limits = _LIMITS.to(distance.device)
-        far, near, after_reach = torch.stack((distance, distance, of(s.time_since_reach))).minimum(limits) / limits
         walking = (~reached).float()  # within the reach radius the clock is silent, for there the robot stands
         columns = torch.stack(
             (
-                far,
-                near,
+                distance.clamp(max=FAR_M) / FAR_M,
+                distance.clamp(max=NEAR_M) / NEAR_M,
                 reached.float(),
                 of(s.ever_reached).float(),
-                after_reach,
+                of(s.time_since_reach).clamp(max=AFTER_REACH_S) / AFTER_REACH_S,
                 (limit_s - of(s.time_s)) / limit_s,
                 torch.sin(phase) * walking,
                 torch.cos(phase) * walking,

@@ -89,5 +89,6 @@ class State:
     @property
     def target_speed(self) -> Tensor:
         """(N,) m/s, horizontal velocity of the base towards the target; negative when it moves away."""
+        # By hand: a sum over two columns is slow.
         x, y = (self.base_lin_vel_w[:, :2] * (self.target_pos_w - self.base_pos_w[:, :2])).unbind(1)
         return (x + y) / self.distance.clamp(min=1e-6)

@@ -190,7 +190,7 @@ def test_a_scale_of_zero_does_not_hide_nan(make_state):
 # Memory.
 
 
-def test_reset_clears_the_memory_of_the_environments_in_the_mask_alone(make_state):
+def test_reset_clears_the_memory_of_the_given_environments_alone(make_state):
     compute = function({"Walked": {"scale": 1.0, "start": 10.0}}, n=3, scale_dt=0.02)
     s = make_state(3, distance=[1.0, 2.0, 3.0])
     same(compute(s), [11.0, 12.0, 13.0])

@@ -56,6 +56,7 @@ class RewardFunction:
         for row, low, high in self._clips:
             self.weighted[row].clamp_(low, high)
         if self._decay is not None:
+            # 1 - clip(1 - x, floor, 1) is clip(x, 0, 1 - floor).
             lost = (self._decay.rate * s.time_s / s.episode_limit_s).clamp_(max=1 - self._decay.floor)
             self.weighted.addcmul_(self.weighted, self._decays * lost, value=-1)
         reward = self.weighted.sum(0)
