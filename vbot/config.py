@@ -33,7 +33,7 @@ class EnvConfig:
 
     task: str = "section001"
     robot: str = "vbot"
-    num_envs: int = 512
+    num_envs: int = 640
     physics_step_s: float = 0.01
     decimation: int = 2
     """Physics steps per control step; the control period is ``physics_step_s * decimation``."""
@@ -59,7 +59,7 @@ class EnvConfig:
 class PPOConfig:
     """Proximal policy optimisation. Search ranges are those of the published search space."""
 
-    rollouts: int = _searched(12, Choice(16, 24, 32, 48))
+    rollouts: int = _searched(10, Choice(16, 24, 32, 48))
     """Control steps per environment between two updates."""
     learning_epochs: int = _searched(3, Choice(4, 5, 6, 8))
     mini_batches: int = _searched(4, Choice(16, 32, 64))

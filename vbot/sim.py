@@ -125,19 +125,20 @@ class MujocoSimulation:
     def step(self, targets: Tensor, live: Tensor | None = None) -> None:
         self._ctrl.copy_(targets)
         ids = None if live is None else live.numpy()
-        broken = np.zeros(self.num_envs, dtype=bool)
+        stopped: list[int] = []
         try:
             self._batch.step(ids=ids, nstep=self._decimation)
         except mujoco.batch.SimulationError as error:
-            broken[error.ids] = True
+            stopped = list(error.ids)
         self._read()
         qpos, qvel = self._copies[:2]
+        failed = self.readings.failed.zero_()
         # A comparison with NaN is false. One look at all of them, and a closer one if something is wrong.
-        if broken.any() or not (float(qvel.abs().max()) < DIVERGED_SPEED and math.isfinite(float(qpos.sum()))):
-            broken |= ~((qvel.abs() < DIVERGED_SPEED).all(1) & qpos.isfinite().all(1)).numpy()
-            self._restore(np.flatnonzero(broken))
+        if stopped or not (float(qvel.abs().max()) < DIVERGED_SPEED and math.isfinite(float(qpos.sum()))):
+            torch.logical_not((qvel.abs() < DIVERGED_SPEED).all(1) & qpos.isfinite().all(1), out=failed)
+            failed[stopped] = True
+            self._restore(failed.nonzero().squeeze(1).numpy())
             self._read()
-        self.readings.failed.copy_(torch.from_numpy(broken))
 
     def reset(self, ids: Tensor, base_pos_w: Tensor, base_quat_w: Tensor, joint_pos: Tensor) -> None:
         rows, q = ids.numpy(), self._base_q
@@ -164,24 +165,29 @@ class MujocoSimulation:
 
     def _read(self, ids: Tensor | None = None) -> None:
         """Copy what physics says, of ``ids`` (n,) or of all, and what follows from it into the readings."""
-        for copy, physics in zip(self._copies, self._physics, strict=True):
+
+        def keep(reading: Tensor, values: Tensor) -> None:
             if ids is None:
-                copy.copy_(physics)
+                reading.copy_(values)
             else:
-                copy.index_copy_(0, ids, physics.index_select(0, ids).to(copy.dtype))
-        rows = slice(None) if ids is None else ids
+                reading.index_copy_(0, ids, values.to(reading.dtype))
+
+        def of(values: Tensor) -> Tensor:
+            return values if ids is None else values.index_select(0, ids)
+
+        for copy, physics in zip(self._copies, self._physics, strict=True):
+            keep(copy, of(physics))
         r, (qpos, qvel, _, _) = self.readings, self._copies
         if not isinstance(self._joint_q, slice):
-            r.joint_pos[rows] = qpos[rows][:, self._joint_q]
+            keep(r.joint_pos, of(qpos)[:, self._joint_q])
         if not isinstance(self._joint_v, slice):
-            r.joint_vel[rows] = qvel[rows][:, self._joint_v]
-        feet = self._foot_sensors[rows]
-        r.foot_contact[rows] = feet[:, :, 0].bool()  # how many contacts were found
-        # By hand: norms and sums over so few columns are slow.
+            keep(r.joint_vel, of(qvel)[:, self._joint_v])
+        feet = of(self._foot_sensors)
         x, y, z = feet[:, :, 1:4].unbind(2)
-        r.foot_force[rows] = torch.sqrt(x * x + y * y + z * z)
-        r.foot_height[rows] = feet[:, :, 9] - self._foot_radius
-        r.base_contact[rows] = self._base_touches[rows].bool()
+        keep(r.foot_contact, feet[:, :, 0])  # how many contacts were found
+        keep(r.foot_force, torch.sqrt(x * x + y * y + z * z))  # by hand: a norm over so few columns is slow
+        keep(r.foot_height, feet[:, :, 9] - self._foot_radius)
+        keep(r.base_contact, of(self._base_touches))
 
     def _lay_out(self, feet: int) -> Readings:
         """Readings that are views of the copies wherever a slice of them says it."""
