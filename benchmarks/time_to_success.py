@@ -19,6 +19,7 @@ Times are training time: the run's wall-clock without its evaluations, from the 
 These two need a simulation; they are kept in RUN/judged.json, so that --from takes seconds the second time.
 """
 
+import functools
 import json
 import statistics
 import subprocess
@@ -33,8 +34,8 @@ import torch
 from common import first_hold, parser, print_table, stolen_s, write_json
 
 from vbot.episodes import Episodes, wilson_interval
-from vbot.evaluation import Evaluator, load_policy
-from vbot.outcomes import rank
+from vbot.evaluation import CHOICE, Evaluator, load_policy
+from vbot.outcomes import CHOICE_FACTOR, finalists, winner
 from vbot.run import CHECKPOINTS, METRICS, RESULT, Run, read_lines
 from vbot.sim import available_cores
 
@@ -81,11 +82,11 @@ def judge(run: Run, times_s: Sequence[float]) -> dict[str, Any]:
     time_at = training_time(run)
     timed = [(time_at(c["steps"]), c) for c in listed if c["name"].startswith("step_") and c["evaluation"]]
     for limit_s in times_s:
-        before = [(time_s, c) for time_s, c in timed if time_s is not None and time_s <= limit_s]
+        before = {c["steps"]: (time_s, c) for time_s, c in timed if time_s is not None and time_s <= limit_s}
         # A training that was over before is what it came to.
         came_so_far = run.result() is not None or any(time_s is not None and time_s > limit_s for time_s, _ in timed)
         if before and came_so_far and f"{limit_s:g}" not in judged:
-            time_s, checkpoint = max(before, key=lambda pair: rank(pair[1]["evaluation"]))
+            time_s, checkpoint = before[choose(run, [c for _, c in before.values()])]
             known = (entry for entry in judged.values() if entry["checkpoint"] == checkpoint["name"])
             judged[f"{limit_s:g}"] = next(known, None) or {
                 "checkpoint": checkpoint["name"],
@@ -96,6 +97,24 @@ def judge(run: Run, times_s: Sequence[float]) -> dict[str, Any]:
     if run.result() is not None:  # a run under way may yet come to more
         file.write_text(json.dumps(judged, indent=2) + "\n")
     return judged
+
+
+def choose(run: Run, checkpoints: Sequence[dict[str, Any]]) -> int:
+    """The steps of the best of these checkpoints, chosen as a run does that ends there."""
+    best = finalists([c["evaluation"] for c in checkpoints])
+    if len(best) == 1:
+        return best[0]["steps"]
+    files = {c["steps"]: run.path / CHECKPOINTS / c["file"] for c in checkpoints}
+    return winner([{"steps": e["steps"], **judge_finalist(files[e["steps"]])} for e in best])["steps"]
+
+
+@functools.cache
+def judge_finalist(path: Path) -> dict[str, Any]:
+    policy = load_policy(path)
+    if policy.validation is None:
+        sys.exit(f"error: {path} is of an older vbot and does not tell its validation episodes; train anew")
+    seed, episodes = policy.validation["seed"], policy.validation["episodes"]
+    return Evaluator(policy.env, CHOICE_FACTOR * episodes, seed, purpose=CHOICE)(policy).summary()
 
 
 def judge_policy(path: Path, seed: int) -> dict[str, Any]:

@@ -23,6 +23,8 @@ BATCH = 1024
 
 VALIDATION = "validation"
 """The random stream of the held-out episodes of a training."""
+CHOICE = "choice"
+"""That of the episodes by which a training chooses among its best policies in the end."""
 
 Policy = Callable[[Tensor], Tensor]
 

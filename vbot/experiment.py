@@ -15,9 +15,9 @@ from vbot.detectors import Watch, detect
 from vbot.env import Env
 from vbot.episodes import Episodes
 from vbot.errors import DivergedError, UserError
-from vbot.evaluation import VALIDATION, Evaluator, policy_content, random_stream
+from vbot.evaluation import CHOICE, VALIDATION, Evaluator, policy_content, random_stream
 from vbot.interrupt import catch_interrupt
-from vbot.outcomes import rank
+from vbot.outcomes import CHOICE_FACTOR, finalists, winner
 from vbot.ppo import Trainer
 from vbot.records import Records, pack
 from vbot.rewards.cards import pays_for_living
@@ -67,7 +67,7 @@ class Experiment:
         self._recent: list[Episodes] = []
         self._elapsed_s = 0.0  # before this process took the run up
         self._evaluation_s = 0.0
-        self._best: dict[str, Any] | None = None  # the best evaluation so far, and its policy
+        self._finalists: list[dict[str, Any]] = []  # evaluations and policies, the best so far first
         self._last_evaluation: dict[str, Any] | None = None
         self._evaluations = _Intervals(config.train, config.train.eval_interval, default_parts=16, least_parts=1)
         self._checkpoints = _Intervals(config.train, config.train.checkpoint_interval, default_parts=8, least_parts=5)
@@ -211,11 +211,8 @@ class Experiment:
         return "  ".join(parts)
 
     def _evaluate(self) -> None:
-        start = time.perf_counter()
-        torch.set_num_threads(1)
-        records = self._evaluator.examine(self._act)
+        records = self._examine(self._evaluator)
         summary = records.episodes.summary()
-        self._evaluation_s += time.perf_counter() - start
         row = {
             "steps": self.steps,
             "elapsed_s": round(self._clock(), 3),
@@ -228,9 +225,11 @@ class Experiment:
         self.run.save_episodes(str(self.steps), pack(records))
         self._dashboard.evaluation(summary, self.steps)
         marker = ""
-        if self._best is None or rank(row) > rank(self._best["evaluation"]):
-            self._best = {"evaluation": row, "policy": self._policy()}
-            self._save_best()
+        policies = {e["evaluation"]["steps"]: e["policy"] for e in self._finalists} | {self.steps: self._policy()}
+        best = finalists([*(e["evaluation"] for e in self._finalists), row])
+        self._finalists = [{"evaluation": e, "policy": policies[e["steps"]]} for e in best]
+        if best[0] is row:
+            self._save_best(self._finalists[0])
             marker = "  <- best so far"
         self._line.say(
             f"{self.steps / 1e6:6.2f} M steps  {duration(self._clock())}  held-out success "
@@ -269,13 +268,14 @@ class Experiment:
         self._dashboard.findings(rows, self.steps)
 
     def _finish(self) -> dict[str, Any]:
-        if self._best is None or self._last_evaluation is None:
+        if not self._finalists or self._last_evaluation is None:
             raise RuntimeError("a finished run has at least its last evaluation")
         self._save_policy("final", self._last_evaluation)
         self.run.save_resume(self._state())
-        self._trainer.model.load_state_dict(self._best["policy"]["model"])
-        torch.set_num_threads(1)
-        records = self._judge(self._train.final_episodes, "final").examine(self._act)
+        best = self._choose()
+        self._save_best(best)
+        self._trainer.policy.load_state_dict(best["policy"]["model"])
+        records = self._examine(self._judge(self._train.final_episodes, "final"))
         self.run.save_episodes("final", pack(records))
         summary = records.episodes.summary()
         result = {
@@ -289,7 +289,7 @@ class Experiment:
             "reward_set": self._config.reward.name,
             "fingerprint": self.settings.fingerprint,
             "sim_failures": self._env.sim.failures,
-            "best": {"checkpoint": "best", "steps": self._best["evaluation"]["steps"], **summary},
+            "best": {"checkpoint": "best", "steps": best["evaluation"]["steps"], **summary},
             "final": self._last_evaluation,
         }
         self.run.finish(result)
@@ -299,6 +299,31 @@ class Experiment:
             f"[{100 * low:.1f}, {100 * high:.1f}], falls {percent(summary['fall_rate'])}"
         )
         return result
+
+    def _choose(self) -> dict[str, Any]:
+        """The finalist that is best on new episodes."""
+        if len(self._finalists) == 1:
+            return self._finalists[0]
+        judge = self._judge(CHOICE_FACTOR * self._train.eval_episodes, CHOICE)
+        seen = []
+        for k, finalist in enumerate(self._finalists):
+            self._trainer.policy.load_state_dict(finalist["policy"]["model"])
+            seen.append({"finalist": k, **self._examine(judge).episodes.summary()})
+        best = winner(seen)
+        chosen = self._finalists[best["finalist"]]
+        self._line.say(
+            f"best of {len(seen)} policies on {best['episodes']} new episodes: that of "
+            f"{chosen['evaluation']['steps'] / 1e6:.2f} M steps"
+        )
+        return chosen
+
+    def _examine(self, evaluator: Evaluator) -> Records:
+        """What the policy does, and the time that looking took."""
+        start = time.perf_counter()
+        torch.set_num_threads(1)
+        records = evaluator.examine(self._act)
+        self._evaluation_s += time.perf_counter() - start
+        return records
 
     def _judge(self, episodes: int, purpose: str) -> Evaluator:
         return Evaluator(
@@ -314,18 +339,17 @@ class Experiment:
     def _act(self, obs: Tensor) -> Tensor:
         """The deterministic policy for an environment on another device than the networks."""
         self._beat("evaluating")  # an evaluation may last for minutes
-        return self._trainer.model.act_deterministic(obs.to(self._device)).to(obs.device)
+        return self._trainer.policy.act_deterministic(obs.to(self._device)).to(obs.device)
 
     def _policy(self) -> dict[str, Any]:
-        return policy_content(self._trainer.model, self._env, self._config, self.steps)
+        return policy_content(self._trainer.policy, self._env, self._config, self.steps)
 
     def _save_policy(self, name: str, evaluation: Mapping[str, Any] | None) -> None:
         self.run.save_checkpoint(name, self._policy(), self.steps, evaluation)
 
-    def _save_best(self) -> None:
-        if self._best is not None:
-            evaluation = self._best["evaluation"]
-            self.run.save_checkpoint("best", self._best["policy"], evaluation["steps"], evaluation)
+    def _save_best(self, best: Mapping[str, Any]) -> None:
+        evaluation = best["evaluation"]
+        self.run.save_checkpoint("best", best["policy"], evaluation["steps"], evaluation)
 
     def _state(self) -> dict[str, Any]:
         """Everything to go on with, bit for bit."""
@@ -335,7 +359,7 @@ class Experiment:
             "elapsed_s": self._clock(),
             "evaluation_s": self._evaluation_s,
             "trainer": self._trainer.state_dict(),
-            "best": self._best,
+            "finalists": self._finalists,
             "last_evaluation": self._last_evaluation,
             "evaluations": self._evaluations.done,
             "checkpoints": self._checkpoints.done,
@@ -354,12 +378,13 @@ class Experiment:
             )
         self._trainer.load_state_dict(state["trainer"])
         self._elapsed_s, self._evaluation_s = state["elapsed_s"], state["evaluation_s"]
-        self._best, self._last_evaluation = state["best"], state["last_evaluation"]
+        self._finalists, self._last_evaluation = state["finalists"], state["last_evaluation"]
         self._evaluations.done, self._checkpoints.done = state["evaluations"], state["checkpoints"]
         self._watch.before = state["watch"]
         self._recent = [Episodes(**e) for e in state["recent"]]
         self.run.rewind(self.steps)
-        self._save_best()  # the file may be of a later evaluation, which comes again
+        if self._finalists:
+            self._save_best(self._finalists[0])  # the file may be of a later evaluation, which comes again
 
 
 class _Intervals:

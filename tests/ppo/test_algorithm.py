@@ -1,4 +1,5 @@
 import dataclasses
+import math
 
 import pytest
 import torch
@@ -83,6 +84,49 @@ def test_the_entropy_bonus_widens_the_noise_and_its_absence_does_not() -> None:
             std[bonus] = trainer.iterate(0.0)["action_std"]
     assert std[1.0] > 1.5 * config.initial_std
     assert std[0.0] == pytest.approx(config.initial_std, rel=0.3)
+
+
+def test_the_entropy_bonus_falls_to_nothing_by_half_of_the_budget() -> None:
+    """Adam's first steps go by the sign of the gradient, so that even a fading bonus moves the noise."""
+
+    def first_update(bonus: float, progress: float) -> float:
+        trainer = cart_pole_trainer(entropy_loss_scale=bonus, learning_rate_schedule="constant")
+        return trainer.iterate(progress)["action_std"]
+
+    assert first_update(100.0, 0.49) > first_update(0.0, 0.49)
+    for late in (0.5, 0.8, 1.0):
+        assert first_update(100.0, late) == first_update(0.0, late)
+
+
+@pytest.mark.parametrize(
+    ("progress", "weight"),
+    [
+        # Worked out from the recursion: of a tenth of the updates the i-th of t models weighs i (i + 1) ... (i + 8), of
+        # a fifth it weighs i (i + 1) (i + 2) (i + 3).
+        (0.0, lambda i: math.prod(range(i, i + 9))),
+        (0.5, lambda i: math.prod(range(i, i + 4))),
+    ],
+)
+def test_the_averaged_policy_is_the_mean_of_the_models_the_latest_weighing_most(progress, weight) -> None:
+    trainer = cart_pole_trainer(learning_rate=1e-2, learning_rate_schedule="constant")
+    models = []
+    for t in range(1, 13):
+        trainer.iterate(progress)
+        models.append(torch.cat([p.detach().flatten() for p in trainer.model.parameters()]).double())
+        weights = torch.tensor([float(weight(i)) for i in range(1, t + 1)], dtype=torch.float64)
+        actual = torch.cat([p.detach().flatten() for p in trainer.policy.parameters()])
+        expected = (torch.stack(models).T @ (weights / weights.sum())).float()
+        torch.testing.assert_close(actual, expected, rtol=1e-5, atol=1e-6)
+    assert not torch.allclose(actual, models[-1].float(), atol=1e-3)
+
+
+def test_the_averaged_policy_sees_what_the_model_sees() -> None:
+    trainer = cart_pole_trainer()
+    for _ in range(3):
+        trainer.iterate(0.0)
+    obs = torch.randn(5, 4, generator=torch.Generator().manual_seed(0))
+    assert torch.equal(trainer.policy.encode(obs), trainer.model.encode(obs))
+    assert trainer.policy.state_dict().keys() == trainer.model.state_dict().keys()
 
 
 @pytest.mark.parametrize(
@@ -173,6 +217,5 @@ def test_advantages_are_bound_at_first_and_free_at_the_end_of_the_budget() -> No
         trainer.learn(progress)
         return trainer.ppo.parameters.flat.detach()
 
-    free = after_update(0.0, 0.0)
-    assert (after_update(0.5, 0.0) - free).abs().max() > 1e-3
-    torch.testing.assert_close(after_update(0.5, 1.0), free, atol=1e-5, rtol=1e-5)
+    assert (after_update(0.5, 0.0) - after_update(0.0, 0.0)).abs().max() > 1e-3
+    torch.testing.assert_close(after_update(0.5, 1.0), after_update(0.0, 1.0), atol=1e-5, rtol=1e-5)

@@ -31,8 +31,9 @@ def test_stopping_and_going_on_changes_no_bit(tmp_path: Path, schedule: str) -> 
     resumed.load_state_dict(torch.load(tmp_path / "checkpoint.pt", weights_only=True))
     actual = train(resumed, range(3, 6))
 
-    for name, tensor in straight.model.state_dict().items():
-        assert torch.equal(tensor, resumed.model.state_dict()[name]), name
+    for model, same in ((straight.model, resumed.model), (straight.policy, resumed.policy)):
+        for name, tensor in model.state_dict().items():
+            assert torch.equal(tensor, same.state_dict()[name]), name
     assert torch.equal(straight.rollout.obs, resumed.rollout.obs)
     assert (resumed.steps, resumed.iteration) == (straight.steps, straight.iteration) == (6 * 8 * 33, 6)
     for before, after in zip(expected[3:], actual, strict=True):
@@ -150,7 +151,7 @@ def test_learns_to_balance_a_cart_pole() -> None:
     env = CartPole(100, seed=123)
     obs, alive, returns = env.reset(), torch.ones(100, dtype=torch.bool), torch.zeros(100)
     for _ in range(CartPole.limit):
-        step = env.step(trainer.model.act_deterministic(obs))
+        step = env.step(trainer.policy.act_deterministic(obs))
         returns += step.reward * alive
         alive &= ~(step.terminated | step.truncated)
         obs = step.obs

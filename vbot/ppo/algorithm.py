@@ -1,5 +1,6 @@
 """Proximal policy optimisation (Schulman et al., "Proximal policy optimization algorithms", 2017)."""
 
+import copy
 from typing import Any, NamedTuple
 
 import torch
@@ -15,6 +16,10 @@ KL_LEARNING_RATES = (1e-5, 1e-2)
 """Bounds of the learning rate under the ``kl`` schedule."""
 KL_FACTOR = 1.5
 """The ``kl`` schedule divides or multiplies the learning rate by this."""
+ENTROPY_BONUS_ENDS = 0.5
+"""Share of the budget at which the entropy bonus, falling linearly, is gone: what is learned late is not to miss."""
+AVERAGED_SHARE = 0.1, 0.3
+"""Share of the updates so far, the latest of them, that the averaged policy is the mean of: at first and in the end."""
 
 
 class Batch(NamedTuple):
@@ -55,6 +60,16 @@ class PPO:
         # The rate is a tensor so that the kl schedule never waits for the device.
         rate = torch.tensor(config.learning_rate, device=self.parameters.flat.device)
         self.optimizer = torch.optim.Adam([self.parameters.flat], lr=rate, fused=True)
+        self.averaged = copy.deepcopy(model)
+        """The policy to judge and to keep: the running mean of the parameters, with the model's own normalisers.
+
+        Late in a training each update mends some falls and makes others, and no model is without; their mean nearly is.
+        It spans a share of the updates, so that it is never far behind while much is learned (polynomial-decay
+        averaging: Shamir and Zhang, "Stochastic gradient descent for non-smooth optimization", 2013).
+        """
+        self.averaged.obs_moments, self.averaged.value_moments = model.obs_moments, model.value_moments
+        self._average = Parameters(self.averaged).flat
+        self._updates = 0
 
     @property
     def learning_rate(self) -> Tensor:
@@ -83,6 +98,7 @@ class PPO:
         old_log_std = model.log_std_param.detach().clone()
         # Early it counts to learn walking, late not to fall.
         clip = config.advantage_clip / max(1 - share, 1e-3)
+        entropy_scale = config.entropy_loss_scale * max(1 - share / ENTROPY_BONUS_ENDS, 0.0)
         batch, about_values = self._batch(rollout, old_log_std, clip)
 
         parts: list[dict[str, Tensor]] = []
@@ -90,7 +106,7 @@ class PPO:
             order = torch.randperm(len(obs), generator=self.generator, device=obs.device)
             parted = (x.index_select(0, order).tensor_split(config.mini_batches) for x in batch)
             for mini_batch in map(Batch._make, zip(*parted, strict=True)):
-                loss, part = self._loss(mini_batch, old_log_std)
+                loss, part = self._loss(mini_batch, old_log_std, entropy_scale)
                 # The first mini-batch is seen by the very policy that acted: its KL is zero and says nothing.
                 if config.learning_rate_schedule == "kl" and parts:
                     self._adapt_learning_rate(part["kl"])
@@ -100,6 +116,7 @@ class PPO:
                 model.project()
                 parts.append(part)
         self.parameters.symmetrize()
+        self._take_into_average(share)
 
         if not first:
             # Not before: the policy that learns must see what the policy that acted saw, or ratios would not
@@ -109,6 +126,13 @@ class PPO:
         metrics["learning_rate"] = self.learning_rate.clone()
         metrics["action_std"] = model.log_std_param.detach().exp().mean()
         return metrics | about_values
+
+    @torch.no_grad()
+    def _take_into_average(self, progress: float) -> None:
+        self._updates += 1
+        first, last = AVERAGED_SHARE
+        averaged = first + (last - first) * progress
+        self._average.lerp_(self.parameters.flat, 1 / (1 + averaged * (self._updates - 1)))
 
     @torch.no_grad()
     def _batch(self, rollout: Rollout, log_std: Tensor, advantage_clip: float) -> tuple[Batch, dict[str, Tensor]]:
@@ -146,7 +170,7 @@ class PPO:
         )
         return batch, about_values
 
-    def _loss(self, batch: Batch, old_log_std: Tensor) -> tuple[Tensor, dict[str, Tensor]]:
+    def _loss(self, batch: Batch, old_log_std: Tensor, entropy_scale: float) -> tuple[Tensor, dict[str, Tensor]]:
         """Loss of a mini-batch, and what to report of it."""
         config, model = self.config, self.model
         clip = config.ratio_clip
@@ -163,7 +187,7 @@ class PPO:
         value_loss = errors.mean()
 
         entropy = gaussian.entropy(log_std)
-        loss = policy_loss + config.value_loss_scale * value_loss - config.entropy_loss_scale * entropy
+        loss = policy_loss + config.value_loss_scale * value_loss - entropy_scale * entropy
         with torch.no_grad():
             kl = gaussian.kl_divergence(batch.means, old_log_std, means, log_std).mean()
             clip_fraction = ((ratios - 1).abs() > clip).float().mean()
@@ -183,13 +207,15 @@ class PPO:
         rate.clamp_(*KL_LEARNING_RATES)
 
     def state_dict(self) -> dict[str, Any]:
-        """State of the optimiser, learning rate included; model and generator are their owners' to save."""
-        return self.optimizer.state_dict()
+        """Optimiser, learning rate included, and average; model and generator are their owners' to save."""
+        return {"optimizer": self.optimizer.state_dict(), "average": self._average.detach(), "updates": self._updates}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, onto this device."""
         self._normalized = False
         device = self.learning_rate.device
-        self.optimizer.load_state_dict(state)
+        self.optimizer.load_state_dict(state["optimizer"])
+        self._average.data.copy_(state["average"])
+        self._updates = state["updates"]
         for group in self.optimizer.param_groups:
             group["lr"] = group["lr"].to(device)  # the optimiser moves its moments, not its rate

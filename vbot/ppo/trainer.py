@@ -16,8 +16,8 @@ from vbot.ppo.vec_env import VecEnv
 class Trainer:
     """Trains a model on an environment. All randomness comes from `seed` and from the environment.
 
-    Public state: `model`, `rollout` (the latest one), `steps` (control steps so far, over all environments) and
-    `iteration` (updates so far).
+    Public state: `model` (what acts and learns), `policy` (what to judge and to keep: the mean of the latest models),
+    `rollout` (the latest one), `steps` (control steps so far, over all environments) and `iteration` (updates so far).
     """
 
     def __init__(self, env: VecEnv, config: PPOConfig, *, seed: int, device: torch.device) -> None:
@@ -37,6 +37,7 @@ class Trainer:
         ).to(device)
         self.generator = torch.Generator(device).manual_seed(int(torch.randint(2**62, (), generator=init)))
         self.ppo = PPO(self.model, config, self.generator)
+        self.policy = self.ppo.averaged
         self.rollout = Rollout(
             config.rollouts, env.num_envs, env.num_obs, env.num_actions, device=device, env_device=env.device
         )
@@ -100,7 +101,7 @@ class Trainer:
             raise RuntimeError("Trainer.state_dict would lose the collected rollout: call learn() first")
         return {
             "model": self.model.state_dict(),
-            "optimizer": self.ppo.state_dict(),
+            "ppo": self.ppo.state_dict(),
             "generator": self.generator.get_state(),
             "env": self.env.state_dict(),
             "obs": self.rollout.obs[-1],
@@ -121,7 +122,7 @@ class Trainer:
                 f"{tuple(state['obs'].shape)} in the checkpoint, {tuple(obs.shape)} here"
             )
         self.model.load_state_dict(state["model"])
-        self.ppo.load_state_dict(state["optimizer"])
+        self.ppo.load_state_dict(state["ppo"])
         self.generator.set_state(state["generator"].cpu())
         self.env.load_state_dict(state["env"])
         obs.copy_(state["obs"])
