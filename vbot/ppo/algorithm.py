@@ -18,8 +18,9 @@ KL_FACTOR = 1.5
 """The ``kl`` schedule divides or multiplies the learning rate by this."""
 ENTROPY_BONUS_ENDS = 0.5
 """Share of the budget at which the entropy bonus, falling linearly, is gone: what is learned late is not to miss."""
-AVERAGED_SHARE = 0.1, 0.3
-"""Share of the updates so far, the latest of them, that the averaged policy is the mean of: at first and in the end."""
+AVERAGED_SHARE = 0.3
+"""Share of the updates, the latest of them, that the averaged policy is the mean of in the end; before that it is this
+times the square of the share of the budget spent."""
 
 
 class Batch(NamedTuple):
@@ -64,8 +65,9 @@ class PPO:
         """The policy to judge and to keep: the running mean of the parameters, with the model's own normalisers.
 
         Late in a training each update mends some falls and makes others, and no model is without; their mean nearly is.
-        It spans a share of the updates, so that it is never far behind while much is learned (polynomial-decay
-        averaging: Shamir and Zhang, "Stochastic gradient descent for non-smooth optimization", 2013).
+        It spans a share of the updates (polynomial-decay averaging: Shamir and Zhang, "Stochastic gradient descent for
+        non-smooth optimization", 2013), and a small one while much is learned: the mean of models that do different
+        things does none of them.
         """
         self.averaged.obs_moments, self.averaged.value_moments = model.obs_moments, model.value_moments
         self._average = Parameters(self.averaged).flat
@@ -130,9 +132,7 @@ class PPO:
     @torch.no_grad()
     def _take_into_average(self, progress: float) -> None:
         self._updates += 1
-        first, last = AVERAGED_SHARE
-        averaged = first + (last - first) * progress
-        self._average.lerp_(self.parameters.flat, 1 / (1 + averaged * (self._updates - 1)))
+        self._average.lerp_(self.parameters.flat, 1 / (1 + AVERAGED_SHARE * progress**2 * (self._updates - 1)))
 
     @torch.no_grad()
     def _batch(self, rollout: Rollout, log_std: Tensor, advantage_clip: float) -> tuple[Batch, dict[str, Tensor]]:
