@@ -16,6 +16,8 @@ KL_LEARNING_RATES = (1e-5, 1e-2)
 """Bounds of the learning rate under the ``kl`` schedule."""
 KL_FACTOR = 1.5
 """The ``kl`` schedule divides or multiplies the learning rate by this."""
+ENTROPY_BONUS_ENDS = 0.5
+"""Share of the budget at which the entropy bonus, falling linearly, is gone: what is learned late is not to miss."""
 AVERAGED_SHARE = 0.3
 """Share of the updates, the latest of them, that the averaged policy is the mean of in the end; before that it is this
 times the square of the share of the budget spent."""
@@ -98,8 +100,7 @@ class PPO:
         old_log_std = model.log_std_param.detach().clone()
         # Early it counts to learn walking, late not to fall.
         clip = config.advantage_clip / max(1 - share, 1e-3)
-        # Through the first half it finds what there is to find, later noise is in the way of standing still.
-        entropy_scale = config.entropy_loss_scale * min(2 * (1 - share), 1.0)
+        entropy_scale = config.entropy_loss_scale * max(1 - share / ENTROPY_BONUS_ENDS, 0.0)
         batch, about_values = self._batch(rollout, old_log_std, clip)
 
         parts: list[dict[str, Tensor]] = []
