@@ -18,9 +18,8 @@ KL_FACTOR = 1.5
 """The ``kl`` schedule divides or multiplies the learning rate by this."""
 ENTROPY_BONUS_ENDS = 0.5
 """Share of the budget at which the entropy bonus, falling linearly, is gone: what is learned late is not to miss."""
-AVERAGED_SHARE = 0.3
-"""Share of the updates, the latest of them, that the averaged policy is the mean of in the end; before that it is this
-times the square of the share of the budget spent."""
+AVERAGED_SHARE = 0.1, 0.3
+"""Share of the updates so far, the latest of them, that the averaged policy is the mean of: at first and in the end."""
 
 
 class Batch(NamedTuple):
@@ -81,8 +80,8 @@ class PPO:
     def update(self, rollout: Rollout, progress: float) -> dict[str, Tensor]:
         """Learn from a rollout; return metrics as 0-d tensors, means over the mini-batches.
 
-        `progress` is the share of the training budget spent, in [0, 1]; the linear schedule reads it, and the bound
-        of the advantages.
+        `progress` is the share of the training budget spent, in [0, 1]: of it are functions the learning rate (under
+        the linear schedule), the bound of the advantages, the entropy bonus and the length of the running mean.
         """
         config, model = self.config, self.model
         share = min(max(progress, 0.0), 1.0)
@@ -132,7 +131,9 @@ class PPO:
     @torch.no_grad()
     def _take_into_average(self, progress: float) -> None:
         self._updates += 1
-        self._average.lerp_(self.parameters.flat, 1 / (1 + AVERAGED_SHARE * progress**2 * (self._updates - 1)))
+        first, last = AVERAGED_SHARE
+        averaged = first + (last - first) * progress
+        self._average.lerp_(self.parameters.flat, 1 / (1 + averaged * (self._updates - 1)))
 
     @torch.no_grad()
     def _batch(self, rollout: Rollout, log_std: Tensor, advantage_clip: float) -> tuple[Batch, dict[str, Tensor]]:
