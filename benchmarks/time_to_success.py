@@ -33,9 +33,10 @@ from typing import Any
 import torch
 from common import first_hold, parser, print_table, stolen_s, write_json
 
-from vbot.episodes import Episodes, wilson_interval
+from vbot.episodes import Episodes
 from vbot.evaluation import CHOICE, Evaluator, load_policy
 from vbot.outcomes import CHOICE_FACTOR, finalists, winner
+from vbot.proportions import wilson_interval
 from vbot.run import CHECKPOINTS, METRICS, RESULT, Run, read_lines
 from vbot.sim import available_cores
 

@@ -3,7 +3,7 @@
 import json
 from pathlib import Path
 
-from vbot.episodes import wilson_interval
+from vbot.proportions import wilson_interval
 from vbot.run import META, Run
 from vbot.settings import Settings, resolve
 

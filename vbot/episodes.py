@@ -4,17 +4,14 @@ Rates are per episode, never the share of robots that happen to be at the target
 synchronise, and that share swings widely under a policy that always succeeds.
 """
 
-import math
 from dataclasses import dataclass, fields
 from typing import Any
 
 import torch
 from torch import Tensor
 
+from vbot.proportions import wilson_interval
 from vbot.state import State
-
-Z95 = 1.959964
-"""Standard deviations to either side of the mean that hold 95 % of a normal distribution."""
 
 
 @dataclass
@@ -79,16 +76,6 @@ class Episodes:
 
 def _mean(values: Tensor) -> float | None:
     return float(values.mean()) if len(values) else None
-
-
-def wilson_interval(successes: int, trials: int, z: float = Z95) -> tuple[float, float]:
-    """Wilson score interval of a proportion (Wilson 1927), by default at 95 %."""
-    p, zz = successes / trials, z * z / trials
-    middle = (p + zz / 2) / (1 + zz)
-    half = z / (1 + zz) * math.sqrt(p * (1 - p) / trials + zz / (4 * trials))
-    return min(p, max(0.0, middle - half)), max(
-        p, min(1.0, middle + half)
-    )  # of 0 and of n, rounding would cut it short
 
 
 class EpisodeRecorder:

@@ -11,8 +11,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from vbot.episodes import Z95, wilson_interval
 from vbot.errors import UserError
+from vbot.proportions import Z95, wilson_interval
 from vbot.run import CHECKPOINTS, CONFIG, META, METRICS, RESULT, Run, read_lines
 from vbot.yaml_files import read_yaml
 

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from vbot.episodes import wilson_interval
+from vbot.proportions import wilson_interval
 from vbot.yaml_files import write_yaml
 
 Make = Callable[..., Path]

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vbot.config import flatten
-from vbot.episodes import wilson_interval
+from vbot.proportions import wilson_interval
 from vbot.rewards.cards import place_text, range_text
 from vbot.rewards.registry import TermSpec
 from vbot.yaml_files import write_rows, write_yaml

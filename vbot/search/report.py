@@ -4,9 +4,9 @@ from typing import Any
 
 from vbot.config import build
 from vbot.detectors import across_trials
-from vbot.episodes import wilson_interval
 from vbot.errors import UserError
 from vbot.outcomes import BEST
+from vbot.proportions import wilson_interval
 from vbot.run import FINDINGS, METRICS, Run, read_lines, write_atomically
 from vbot.search.executor import State
 from vbot.search.importance import LEAST_TRIALS, importance
