@@ -11,8 +11,8 @@ Times are training time: the run's wall-clock without its evaluations, from the 
   deterministic policy).
 - "stolen" is the share of the cores that a hypervisor gave to others meanwhile: what the times are too long by, at
   least.
-- "by T s" (--times) judges the policy that the run calls its best by then, on 1,024 episodes that nothing in the run
-  has seen, with its 95 % interval.
+- "by T s" (--times) judges the policy that the run would have chosen as its best, had it ended by then, on 1,024
+  episodes that nothing in the run has seen, with its 95 % interval.
 - "contests by T s" judges it in 100 contests of ten robots each (task section001-contest): the share with the full 20
   points, that is, with ten robots through the inner fence to the centre and none fallen.
 
@@ -34,8 +34,8 @@ import torch
 from common import first_hold, parser, print_table, stolen_s, write_json
 
 from vbot.episodes import Episodes
-from vbot.evaluation import CHOICE, Evaluator, load_policy
-from vbot.outcomes import CHOICE_FACTOR, finalists, winner
+from vbot.evaluation import CHOICE, CHOICE_FACTOR, Evaluator, load_policy
+from vbot.outcomes import finalists, winner
 from vbot.proportions import wilson_interval
 from vbot.run import CHECKPOINTS, METRICS, RESULT, Run, read_lines
 from vbot.sim import available_cores

@@ -25,6 +25,8 @@ VALIDATION = "validation"
 """The random stream of the held-out episodes of a training."""
 CHOICE = "choice"
 """That of the episodes by which a training chooses among its best policies in the end."""
+CHOICE_FACTOR = 2
+"""These are this many times as many as those of VALIDATION."""
 
 Policy = Callable[[Tensor], Tensor]
 

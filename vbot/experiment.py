@@ -15,9 +15,9 @@ from vbot.detectors import Watch, detect
 from vbot.env import Env
 from vbot.episodes import Episodes
 from vbot.errors import DivergedError, UserError
-from vbot.evaluation import CHOICE, VALIDATION, Evaluator, policy_content, random_stream
+from vbot.evaluation import CHOICE, CHOICE_FACTOR, VALIDATION, Evaluator, policy_content, random_stream
 from vbot.interrupt import catch_interrupt
-from vbot.outcomes import CHOICE_FACTOR, finalists, winner
+from vbot.outcomes import finalists, winner
 from vbot.ppo import Trainer
 from vbot.records import Records, pack
 from vbot.rewards.cards import pays_for_living

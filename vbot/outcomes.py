@@ -24,8 +24,6 @@ STAGES = "stages.yaml"
 State = Literal["finished", "unfinished", "broken"]
 Row = dict[str, Any]
 """An evaluation, with the keys of ``vbot.evaluate --json``."""
-CHOICE_FACTOR = 2
-"""Finalists are judged on this many times as many episodes as evaluations, on a random stream of their own."""
 
 
 @dataclass(frozen=True)

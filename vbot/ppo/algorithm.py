@@ -70,18 +70,18 @@ class PPO:
         """
         self.averaged.obs_moments, self.averaged.value_moments = model.obs_moments, model.value_moments
         self._average = Parameters(self.averaged).flat
-        self._updates = 0
 
     @property
     def learning_rate(self) -> Tensor:
         """() on the learner's device; changed in place."""
         return self.optimizer.param_groups[0]["lr"]
 
-    def update(self, rollout: Rollout, progress: float) -> dict[str, Tensor]:
+    def update(self, rollout: Rollout, progress: float, iteration: int) -> dict[str, Tensor]:
         """Learn from a rollout; return metrics as 0-d tensors, means over the mini-batches.
 
         `progress` is the share of the training budget spent, in [0, 1]: of it are functions the learning rate (under
         the linear schedule), the bound of the advantages, the entropy bonus and the length of the running mean.
+        `iteration` counts the updates before this one.
         """
         config, model = self.config, self.model
         share = min(max(progress, 0.0), 1.0)
@@ -117,7 +117,7 @@ class PPO:
                 model.project()
                 parts.append(part)
         self.parameters.symmetrize()
-        self._take_into_average(share)
+        self._take_into_average(share, iteration)
 
         if not first:
             # Not before: the policy that learns must see what the policy that acted saw, or ratios would not
@@ -129,11 +129,10 @@ class PPO:
         return metrics | about_values
 
     @torch.no_grad()
-    def _take_into_average(self, progress: float) -> None:
-        self._updates += 1
+    def _take_into_average(self, progress: float, iteration: int) -> None:
         first, last = AVERAGED_SHARE
         averaged = first + (last - first) * progress
-        self._average.lerp_(self.parameters.flat, 1 / (1 + averaged * (self._updates - 1)))
+        self._average.lerp_(self.parameters.flat, 1 / (1 + averaged * iteration))
 
     @torch.no_grad()
     def _batch(self, rollout: Rollout, log_std: Tensor, advantage_clip: float) -> tuple[Batch, dict[str, Tensor]]:
@@ -209,7 +208,7 @@ class PPO:
 
     def state_dict(self) -> dict[str, Any]:
         """Optimiser, learning rate included, and average; model and generator are their owners' to save."""
-        return {"optimizer": self.optimizer.state_dict(), "average": self._average.detach(), "updates": self._updates}
+        return {"optimizer": self.optimizer.state_dict(), "average": self._average.detach()}
 
     def load_state_dict(self, state: dict[str, Any]) -> None:
         """Restore what `state_dict` returned, onto this device."""
@@ -217,6 +216,5 @@ class PPO:
         device = self.learning_rate.device
         self.optimizer.load_state_dict(state["optimizer"])
         self._average.data.copy_(state["average"])
-        self._updates = state["updates"]
         for group in self.optimizer.param_groups:
             group["lr"] = group["lr"].to(device)  # the optimiser moves its moments, not its rate

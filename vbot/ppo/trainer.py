@@ -81,7 +81,7 @@ class Trainer:
         if not self._collected:
             raise RuntimeError("Trainer.learn needs a new rollout: call collect() first")
         start = time.perf_counter()
-        metrics = self.ppo.update(self.rollout, progress)
+        metrics = self.ppo.update(self.rollout, progress, self.iteration)
         metrics["reward_mean"] = self.rollout.rewards.mean().to(self.device)
         values = torch.stack(list(metrics.values())).tolist()  # the one synchronisation of the update
         self._collected = False
