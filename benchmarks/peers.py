@@ -5,7 +5,7 @@
 
 - SB3: stable-baselines3's PPO on single robots, in processes (SubprocVecEnv) or one after another (DummyVecEnv).
 - rsl_rl: its PPO on vbot's batched environment, also with its symmetry augmentation.
-- vbot: vbot.train.
+- vbot: vbot.train, with its default of environments and, for speed alone, with more: fewer learn sooner, more are faster.
 
 All on the same model, observation, reward set and ends of episodes; how each is set up is told in benchmarks/peers/.
 Speed is control steps of 20 ms per second of training (collecting and learning), after a first update, repetitions
@@ -44,6 +44,7 @@ REQUIREMENTS = (
 )
 VERSIONS = ("stable-baselines3", "gymnasium", "rsl-rl-lib", "tensordict", "torch", "mujoco", "numpy", "vbot")
 MARKER = "peers-installed.json"
+VBOT = "vbot"
 LEVEL = 0.90
 EQUAL_STEPS = (1e6, 1.5e6, 2e6, 4e6)
 
@@ -55,16 +56,19 @@ class Peer:
     name: str
     command: tuple[str, ...]
     sb3: bool = False
+    learns: bool = True
+    """Its success is measured too; of those with ``sb3`` that of the fastest."""
 
 
-def peers(subproc: Sequence[int], dummy: Sequence[int]) -> list[Peer]:
+def peers(subproc: Sequence[int], dummy: Sequence[int], vbot: Sequence[int]) -> list[Peer]:
     sb3 = [Peer(f"SB3 SubprocVecEnv, {n}", ("run_sb3.py", "--envs", str(n), "--processes"), True) for n in subproc]
     sb3 += [Peer(f"SB3 DummyVecEnv, {n}", ("run_sb3.py", "--envs", str(n)), True) for n in dummy]
     return [
         *sb3,
         Peer("rsl_rl, vbot's environment", ("run_rsl_rl.py",)),
         Peer("rsl_rl, symmetry augmentation", ("run_rsl_rl.py", "--mirror")),
-        Peer("vbot", ("run_vbot.py",)),
+        Peer(VBOT, ("run_vbot.py",)),
+        *(Peer(f"{VBOT}, {n} environments", ("run_vbot.py", "--envs", str(n)), learns=False) for n in vbot),
     ]
 
 
@@ -143,10 +147,17 @@ def _success_at(evaluations: Sequence[dict[str, Any]], steps: float) -> float | 
 
 
 def report_speed(rows: Sequence[dict[str, Any]]) -> None:
-    ours = next(row["steps_per_s"] for row in rows if row["peer"] == "vbot")
+    ours = [row for row in rows if row["peer"].startswith(VBOT)]
     print_table(
-        ("control steps/s of training", "median", "vbot is faster by"),
-        [(row["peer"], f"{row['steps_per_s']:,.0f}", f"{ours / row['steps_per_s']:.1f} x") for row in rows],
+        ("control steps/s of training", "median", *(f"{row['peer']} is faster by" for row in ours)),
+        [
+            (
+                row["peer"],
+                f"{row['steps_per_s']:,.0f}",
+                *(f"{our['steps_per_s'] / row['steps_per_s']:.1f} x" for our in ours),
+            )
+            for row in rows
+        ],
     )
 
 
@@ -173,6 +184,7 @@ def main() -> None:
     options.add_argument("--peers", nargs="+", default=["*"], metavar="PATTERN", help="of the table, as in 'SB3*' vbot")
     options.add_argument("--subproc", nargs="*", type=int, default=[2, 8, 16, 64], metavar="N", help="processes of SB3")
     options.add_argument("--dummy", nargs="*", type=int, default=[8, 64, 256], metavar="N", help="environments of SB3")
+    options.add_argument("--vbot", nargs="*", type=int, default=[4096], metavar="N", help="environments, for speed alone")
     options.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of a measurement of speed, at least")
     options.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each of them")
     options.add_argument("--minutes", type=float, default=20.0, metavar="M", help="most training time for success")
@@ -182,8 +194,9 @@ def main() -> None:
     python = install(given.venv)
     found = versions(python)
     print(", ".join(f"{name} {version}" for name, version in found.items()))
-    chosen = [p for p in peers(given.subproc, given.dummy) if any(fnmatch.fnmatch(p.name, g) for g in given.peers)]
-    if not any(peer.name == "vbot" for peer in chosen):
+    listed = peers(given.subproc, given.dummy, given.vbot)
+    chosen = [peer for peer in listed if any(fnmatch.fnmatch(peer.name, pattern) for pattern in given.peers)]
+    if not any(peer.name == VBOT for peer in chosen):
         sys.exit(f"error: --peers must leave vbot, which the others are compared with; got {' '.join(given.peers)}")
     speed = measure_speed(python, chosen, given)
     report_speed(speed)
@@ -191,7 +204,8 @@ def main() -> None:
     if not given.quick:
         fastest = max((row for row in speed if row["sb3"]), key=lambda row: row["steps_per_s"], default=None)
         slower = {row["peer"] for row in speed if row["sb3"] and row is not fastest}
-        success = measure_success(python, [peer for peer in chosen if peer.name not in slower], given)
+        learners = [peer for peer in chosen if peer.learns and peer.name not in slower]
+        success = measure_success(python, learners, given)
         report_success(success)
     settings = {key: value for key, value in vars(given).items() if isinstance(value, (bool, int, float, str, list))}
     write_json(given.json, speed, success=success, versions=found, settings=settings)

@@ -1,5 +1,6 @@
 """resolve(): from what the user typed to a checked configuration."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -52,6 +53,20 @@ def test_each_layer_wins_over_those_below_it(write, given, value, origin):
     config = resolve(str(reward_set), config_file=config_file, options=options, assignments=assignments).config
     assert config.reward.scale_dt == value
     assert config.origins["reward.scale_dt"] == origin.format(set=reward_set, config=config_file)
+
+
+def test_a_reward_set_may_say_what_its_learner_does(write):
+    reward_set = str(write({"terms": {"alive_bonus": 1.0}, "ppo": {"discount_factor": 0.98}}, "mine.yaml"))
+    config = resolve(reward_set).config
+    assert config.ppo == replace(resolve("kit").config.ppo, discount_factor=0.98)
+    assert config.origins["ppo.discount_factor"] == f"reward set {reward_set}"
+    assert resolve(reward_set, assignments=["ppo.discount_factor=0.9"]).config.ppo.discount_factor == 0.9
+
+
+def test_a_mistake_in_what_a_reward_set_says_of_its_learner_names_the_set(write):
+    reward_set = str(write({"terms": {"alive_bonus": 1.0}, "ppo": {"discount": 0.98}}, "mine.yaml"))
+    with pytest.raises(UserError, match=r"mine\.yaml: unknown key 'ppo\.discount'; did you mean 'ppo\.discount_factor'"):
+        resolve(reward_set)
 
 
 # Terms.

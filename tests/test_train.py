@@ -132,7 +132,8 @@ def test_config_yaml_tells_every_value_and_its_origin(trained):
     origin = content["origin"]
     assert origin["env.num_envs"] == "option"
     assert origin["ppo.rollouts"] == "--set"
-    assert origin["ppo.discount_factor"] == "default"
+    assert origin["ppo.learning_rate"] == "default"
+    assert origin["ppo.discount_factor"] == "reward set phase5"
     assert origin["reward.terms.arrival_bonus.scale"] == "reward set phase5"
     assert origin["reward.terms.position_tracking.sigma"] == "registered default"
 

@@ -63,7 +63,9 @@ def resolve(
         if whole and named is None:  # another set was asked for: the one written out in the file is no change to it
             values = {key: value for key, value in values.items() if not key.startswith("reward.")}
         chosen = reward_set if reward_set is not None else str(named)
-        base = Layer(f"reward set {chosen}", flatten({"reward": read_set(chosen)}, chosen))
+        reward = read_set(chosen)
+        ppo = reward.pop("ppo", {})
+        base = Layer(f"reward set {chosen}", flatten({"reward": reward, "ppo": ppo}, chosen))
     elif whole:
         base = Layer(file.origin, {})
     else:

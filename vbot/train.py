@@ -113,7 +113,8 @@ def _table(config: Config, run: Run, fingerprint: str) -> str:
     ]
     flat = config.flat()
     for key, origin in sorted(config.origins.items()):
-        if flat.get(key) is not None and (origin in ("--set", "option") or origin.startswith("--config")):
+        of_set = origin.startswith("reward set") and not key.startswith("reward.")  # its terms are too many to tell
+        if flat.get(key) is not None and (of_set or origin in ("--set", "option") or origin.startswith("--config")):
             rows.append((key, f"{flat[key]}  ({origin})"))
     width = max(len(name) for name, _ in rows)
     return "\n".join(f"{name:{width}}  {value}" for name, value in rows)

@@ -16,8 +16,12 @@ class TimedShare(TimedExperiment):
 
 
 def main() -> None:
-    session = Session(options(__doc__).parse_args())
-    settings = endless_settings(session.reward_set_name, session.config.num_envs, session.threads, session.seed)
+    parser = options(__doc__)
+    parser.add_argument("--envs", type=int, help="default: training's")
+    given = parser.parse_args()
+    session = Session(given)
+    num_envs = given.envs or session.config.num_envs
+    settings = endless_settings(session.reward_set_name, num_envs, session.threads, session.seed)
     # The session's evaluations are the only ones: none of its own on the clock.
     training = dataclasses.replace(settings.config.train, eval_interval=settings.config.train.steps)
     settings = dataclasses.replace(settings, config=dataclasses.replace(settings.config, train=training))

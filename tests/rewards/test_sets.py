@@ -70,6 +70,7 @@ def test_a_missing_file_is_named():
         ("name: empty", "'terms' must map term names to scales"),
         ("terms: {}", "'terms' must map term names to scales"),
         ("terms: [near]", "'terms' must map term names to scales"),
+        ("terms: {near: 1}\nppo: 0.995", "'ppo' must map options of the learner to values"),
         ("- near", "must map keys to values"),
     ],
 )

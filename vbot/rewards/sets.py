@@ -1,4 +1,8 @@
-"""Reward sets: which terms are paid and how much. YAML files of ``name``, ``scale_dt``, ``time_decay``, ``terms``."""
+"""Reward sets: which terms are paid and how much. YAML files of ``name``, ``scale_dt``, ``time_decay``, ``terms``.
+
+A set may say in ``ppo`` what its learner does otherwise than by default: how far ahead a reward is worth looking (the
+discount factor) is as much a part of what is asked for as its scales.
+"""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -11,7 +15,7 @@ from vbot.rewards.registry import Registry, TermSpec
 from vbot.yaml_files import read_yaml
 
 _BUILT_IN = Path(__file__).parent / "sets"
-_KEYS = ("name", "description", "scale_dt", "time_decay", "terms")
+_KEYS = ("name", "description", "scale_dt", "time_decay", "terms", "ppo")
 
 
 @dataclass(frozen=True)
@@ -74,6 +78,8 @@ def read_set(name_or_file: str) -> dict[str, Any]:
             raise UserError(f"reward set {file}: unknown key {key!r}{nearest(str(key), _KEYS)}")
     if not isinstance(content.get("terms"), dict) or not content["terms"]:
         raise UserError(f"reward set {file}: 'terms' must map term names to scales")
+    if not isinstance(content.get("ppo", {}), dict):
+        raise UserError(f"reward set {file}: 'ppo' must map options of the learner to values")
     content.setdefault("name", file.stem)
     content.pop("description", None)
     return content
