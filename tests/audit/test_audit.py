@@ -224,10 +224,10 @@ def test_a_success_goes_on_being_worth_what_its_last_state_pays(tmp_path):
 
 def test_the_discount_says_what_an_arrival_is_worth(reports):
     worth = reports["phase5"].discount
-    assert worth["horizon_s"] == pytest.approx(2.0)
+    assert worth["horizon_s"] == pytest.approx(0.02 / (1 - 0.995))
     # 5.5 m at 1 m/s are 275 steps of 20 ms
-    assert worth["share_left_by_distance_m"]["6"] == pytest.approx(0.99**275)
-    assert worth["arrival_worth_by_distance_m"]["6"] == pytest.approx(140 * 0.99**275, rel=1e-4)
+    assert worth["share_left_by_distance_m"]["6"] == pytest.approx(0.995**275)
+    assert worth["arrival_worth_by_distance_m"]["6"] == pytest.approx(140 * 0.995**275, rel=1e-4)
 
 
 def test_the_optimum_arrives_no_faster_than_it_can(reports):
