@@ -76,6 +76,17 @@ def test_a_run_begins_with_an_audit_that_it_records(trained, tmp_path):
     assert all(torch.equal(weights[0][k], weights[1][k]) for k in weights[0])  # and changes nothing
 
 
+def test_a_run_says_at_its_beginning_what_is_not_a_default(tmp_path):
+    said = command(
+        "train", "--reward-set", "phase5", "--run-dir", "run", "--steps", STEPS_PER_UPDATE, *TINY, cwd=tmp_path
+    ).stdout.splitlines()
+    told = [" ".join(line.split()) for line in said]
+    assert "ppo.discount_factor 0.995 (reward set phase5)" in told
+    assert "ppo.rollouts 8 (--set)" in told
+    assert "env.num_envs 32 (option)" in told
+    assert not any(line.startswith("reward.terms") for line in told)  # twenty-one of them
+
+
 def test_evaluated_episodes_are_recorded_and_come_again_to_the_bit(trained):
     from vbot.evaluation import load_policy
     from vbot.player import Show
