@@ -5,7 +5,7 @@
 
 - SB3: stable-baselines3's PPO on single robots, in processes (SubprocVecEnv) or one after another (DummyVecEnv).
 - rsl_rl: its PPO on vbot's batched environment, also with its symmetry augmentation.
-- vbot: vbot.train, with its default of environments and, for speed alone, with more: fewer learn sooner, more are faster.
+- vbot: vbot.train with the default of environments and, for speed alone, with more: few learn sooner, many are faster.
 
 All on the same model, observation, reward set and ends of episodes; how each is set up is told in benchmarks/peers/.
 Speed is control steps of 20 ms per second of training (collecting and learning), after a first update, repetitions
@@ -184,7 +184,7 @@ def main() -> None:
     options.add_argument("--peers", nargs="+", default=["*"], metavar="PATTERN", help="of the table, as in 'SB3*' vbot")
     options.add_argument("--subproc", nargs="*", type=int, default=[2, 8, 16, 64], metavar="N", help="processes of SB3")
     options.add_argument("--dummy", nargs="*", type=int, default=[8, 64, 256], metavar="N", help="environments of SB3")
-    options.add_argument("--vbot", nargs="*", type=int, default=[4096], metavar="N", help="environments, for speed alone")
+    options.add_argument("--vbot", nargs="*", type=int, default=[4096], metavar="N", help="more environments")
     options.add_argument("--seconds", type=float, default=10.0, metavar="S", help="of a measurement of speed, at least")
     options.add_argument("--repetitions", type=int, default=3, metavar="N", help="of each of them")
     options.add_argument("--minutes", type=float, default=20.0, metavar="M", help="most training time for success")

@@ -309,9 +309,12 @@ def test_a_list_of_plain_values_is_written_on_one_line():
     assert write_yaml({"trials": [{"id": 0, "sizes": [8]}]}) == "trials:\n- id: 0\n  sizes: [8]\n"
 
 
-def test_a_configuration_file_is_a_layer_named_after_it_without_its_origins(tmp_path):
+def test_a_configuration_file_is_a_layer_named_after_it_with_its_origins_beside_it(tmp_path):
     file = tmp_path / "config.yaml"
     file.write_text("ppo:\n  learning_rate: 3e-4\norigin:\n  ppo.learning_rate: --set\n")
+    recorded = {"ppo.learning_rate": "--set"}
+    assert file_layer(file) == Layer(f"--config {file}", {"ppo.learning_rate": 0.0003}, recorded)
+    file.write_text("ppo: {learning_rate: 3e-4}\norigin: by hand\n")  # it says nothing, and is no reason to fail
     assert file_layer(file) == Layer(f"--config {file}", {"ppo.learning_rate": 0.0003})
 
 

@@ -65,7 +65,7 @@ def test_a_reward_set_may_say_what_its_learner_does(write):
 
 def test_a_mistake_in_what_a_reward_set_says_of_its_learner_names_the_set(write):
     reward_set = str(write({"terms": {"alive_bonus": 1.0}, "ppo": {"discount": 0.98}}, "mine.yaml"))
-    with pytest.raises(UserError, match=r"mine\.yaml: unknown key 'ppo\.discount'; did you mean 'ppo\.discount_factor'"):
+    with pytest.raises(UserError, match=r"mine\.yaml: unknown key 'ppo\.discount'; did you mean 'ppo\.discount_f"):
         resolve(reward_set)
 
 
@@ -231,10 +231,12 @@ def test_the_configuration_that_a_run_wrote_is_that_run_again(tmp_path, reward_s
     assert [t.spec.name for t in again.reward_set.terms] == [t.spec.name for t in settings.reward_set.terms]
 
 
-def test_another_reward_set_replaces_the_one_a_run_wrote_and_nothing_else(tmp_path):
+def test_another_reward_set_replaces_the_one_a_run_wrote_with_its_learner_and_nothing_else(tmp_path):
     changed = resolve("phase5", assignments=["reward.terms.alive_bonus=0.1", "env.num_envs=8", "ppo.rollouts=5"])
     config = resolve("kit", config_file=recorded(changed, tmp_path / "run")).config
     assert config.flat() == resolve("kit", assignments=["env.num_envs=8", "ppo.rollouts=5"]).config.flat()
+    by_hand = resolve("phase5", assignments=["ppo.discount_factor=0.98"])  # that is no longer the set's
+    assert resolve("kit", config_file=recorded(by_hand, tmp_path / "own")).config.ppo.discount_factor == 0.98
 
 
 # The fingerprint.

@@ -207,6 +207,8 @@ class Layer:
 
     origin: str
     values: Mapping[str, Any]
+    recorded: Mapping[str, str] = field(default_factory=dict)
+    """Of a run's own config.yaml: dotted key -> the layer that had set it in that run."""
 
 
 def default_layer() -> Layer:
@@ -278,10 +280,11 @@ def build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
 
 
 def file_layer(file: Path) -> Layer:
-    """The layer of a ``--config`` file. A run's own config.yaml is one; its ``origin`` section is not read."""
+    """The layer of a ``--config`` file. A run's own config.yaml is one, with its ``origin`` section."""
     content = read_yaml(file)
-    content.pop("origin", None)
-    return Layer(f"--config {file}", flatten(content, str(file)))
+    origin = content.pop("origin", None)
+    recorded = {str(k): str(v) for k, v in origin.items()} if isinstance(origin, dict) else {}
+    return Layer(f"--config {file}", flatten(content, str(file)), recorded)
 
 
 def set_layer(assignments: Iterable[str]) -> Layer:

@@ -13,6 +13,9 @@ from vbot.rewards.registry import Registry
 from vbot.rewards.sets import RewardSet, read_set, resolve_set
 from vbot.robot import load_robot
 
+REWARD_SET = "reward set"
+"""What the origin of a set's values begins with."""
+
 
 @dataclass(frozen=True)
 class Settings:
@@ -61,11 +64,12 @@ def resolve(
     whole = "reward.name" in values
     if reward_set is not None or named is not None:
         if whole and named is None:  # another set was asked for: the one written out in the file is no change to it
-            values = {key: value for key, value in values.items() if not key.startswith("reward.")}
+            of_set = {key for key, origin in file.recorded.items() if origin.startswith(REWARD_SET)}
+            values = {k: value for k, value in values.items() if not (k.startswith("reward.") or k in of_set)}
         chosen = reward_set if reward_set is not None else str(named)
         reward = read_set(chosen)
         ppo = reward.pop("ppo", {})
-        base = Layer(f"reward set {chosen}", flatten({"reward": reward, "ppo": ppo}, chosen))
+        base = Layer(f"{REWARD_SET} {chosen}", flatten({"reward": reward, "ppo": ppo}, chosen))
     elif whole:
         base = Layer(file.origin, {})
     else:

@@ -9,7 +9,7 @@ from vbot.config import Config
 from vbot.errors import UserError
 from vbot.rewards.plugins import load_plugins
 from vbot.run import Run
-from vbot.settings import resolve
+from vbot.settings import REWARD_SET, resolve
 
 _OPTIONS = {
     "task": "env.task",
@@ -113,7 +113,7 @@ def _table(config: Config, run: Run, fingerprint: str) -> str:
     ]
     flat = config.flat()
     for key, origin in sorted(config.origins.items()):
-        of_set = origin.startswith("reward set") and not key.startswith("reward.")  # its terms are too many to tell
+        of_set = origin.startswith(REWARD_SET) and not key.startswith("reward.")  # its terms are too many to tell
         if flat.get(key) is not None and (of_set or origin in ("--set", "option") or origin.startswith("--config")):
             rows.append((key, f"{flat[key]}  ({origin})"))
     width = max(len(name) for name, _ in rows)

@@ -103,7 +103,7 @@ def test_forward_velocity_without_a_cap_is_a_sprint_that_ends_in_a_crash(base):
         findings = behaviours.judge(behaviours.play_scripts(subject), subject.names)
         return [f for f in findings if f.name == "sprint-crash"]
 
-    (crash,) = crashes(10.0)
+    (crash,) = crashes(10.0)  # phase5's discount, 0.995, alone would not tell: what pays soon counts too
     assert crash.level == "error"
     assert next(iter(crash.numbers["deciding_terms"])) == "forward_velocity"
     assert crashes(0.6) == []

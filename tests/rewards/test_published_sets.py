@@ -99,7 +99,7 @@ def test_parameters_are_as_published(name):
 @pytest.mark.parametrize("name", SETS)
 def test_sets_hold_only_what_the_registry_accepts(name):
     on_disk = read(name)
-    assert set(on_disk) <= {"name", "description", "scale_dt", "time_decay", "terms"}
+    assert set(on_disk) <= {"name", "description", "scale_dt", "time_decay", "terms", "ppo"}
     assert on_disk["name"] == name
     assert "\n" not in on_disk["description"].strip()
     for term, entry in on_disk["terms"].items():

@@ -2,6 +2,9 @@
 
 An episode that is cut off (success, or its time) goes on being worth something, and PPO bootstraps its value. Here that
 is what the last state goes on paying at a rate, for ever: income / (1 - discount). Events are not part of it.
+
+A cheat is judged by the discount of the training and, if that is more patient than 0.99, by 0.99 too. A learner finds
+first what pays soon: its value network knows nothing yet of a target that it has never reached.
 """
 
 from collections.abc import Callable, Sequence
@@ -20,6 +23,8 @@ from vbot.tracker import StateTracker
 
 _REPEATS = 4
 """Robots in physics per distance: their mean is shown."""
+SOON = 0.99
+"""Discount per control step, that of the published sets, by which cheats of a more patient training are judged too."""
 _NEGLIGIBLE = 0.01
 """Discount at which a short audit looks no further."""
 
@@ -38,6 +43,8 @@ class Outcome:
     """Undiscounted income by term, to the end of the episode."""
     discounted: Tensor
     """Discounted income by term, with what a truncated episode goes on to pay."""
+    soon: Tensor
+    """The same at a discount of ``SOON`` at most."""
 
     @property
     def wanted(self) -> bool:
@@ -67,6 +74,7 @@ class Played:
 
     sums: Tensor  # (K, N)
     discounted: Tensor  # (K, N)
+    soon: Tensor  # (K, N), at a discount of SOON at most
     ended: list[str]
     duration_s: Tensor  # (N,)
 
@@ -146,7 +154,8 @@ def play(
     steps: int,
 ) -> Played:
     """Run robots from where ``sim`` has put them under actions ``act(t)`` (N, J), t = 1 .. ``steps``, to their ends."""
-    n, gamma = sim.num_envs, subject.discount
+    n = sim.num_envs
+    gamma = torch.tensor([subject.discount, min(subject.discount, SOON)], dtype=torch.float64).view(2, 1, 1)
     tracker = StateTracker(subject.task, subject.robot, n, subject.step_s, CPU)
     reward = subject.reward_function(n)
     everyone, still = torch.arange(n), torch.zeros(n, dtype=torch.long)
@@ -154,11 +163,12 @@ def play(
     reward.reset(everyone)
     standing, scale = tracker.state.default_joint_pos, subject.settings.config.env.action_scale
     k = len(subject.names)
-    sums, discounted, goes_on = (torch.zeros(k, n, dtype=torch.float64) for _ in range(3))
+    sums = torch.zeros(k, n, dtype=torch.float64)
+    discounted, goes_on = (torch.zeros(2, k, n, dtype=torch.float64) for _ in range(2))
     live = torch.ones(n, dtype=torch.bool)
     duration = torch.zeros(n)
     ended = ["time"] * n
-    weight = 1.0
+    weight = torch.ones_like(gamma)
     for t in range(1, steps + 1):
         action = act(t)
         sim.step(torch.add(standing, action, alpha=scale), live.nonzero().squeeze(1))
@@ -168,53 +178,74 @@ def play(
         income = reward.weighted.double() * live
         sums += income
         discounted += weight * income
-        weight *= gamma
+        weight = weight * gamma
         success, fell = tracker.succeeded, s.fallen
         over = live & (success | fell | (torch.tensor(t == steps) | tracker.timed_out))
         for i in over.nonzero().flatten().tolist():
             ended[i] = "fell" if fell[i] else "success" if success[i] else "time"
             duration[i] = t * subject.step_s
             if not fell[i]:
-                goes_on[:, i] = weight * income[:, i] * subject.rates
+                goes_on[:, :, i] = weight[:, :, 0] * income[:, i] * subject.rates
         live = live & ~over
         if not live.any():
             break
     # Of an undiscounted set the bootstrap would be infinite; then truncated episodes end.
-    tail = goes_on / (1 - gamma) if gamma < 1 else torch.zeros_like(goes_on)
-    return Played(sums, discounted + tail, ended, duration)
+    tail = torch.where(gamma < 1, goes_on / (1 - gamma), 0.0)
+    discounted += tail
+    return Played(sums, discounted[0], discounted[1], ended, duration)
 
 
 def judge(outcomes: list[Outcome], names: Sequence[str]) -> list[Finding]:
     """A cheat that pays as much as reaching and stopping, from the same distance, is an error: one finding a cheat."""
+    found: dict[str, Finding] = {}
+    for income, how in ((lambda o: o.discounted, "discounted"), (lambda o: o.soon, f"discounted by {SOON:g} a step")):
+        for cheat, finding in _tempting(outcomes, names, income, how).items():
+            found.setdefault(cheat, finding)
+    return list(found.values())
+
+
+def _tempting(
+    outcomes: list[Outcome], names: Sequence[str], income: Callable[[Outcome], Tensor], how: str
+) -> dict[str, Finding]:
+    """Cheat -> where it leads reaching and stopping most by this ``income`` (K,), ``how`` it is counted."""
     worst: dict[str, tuple[float, Outcome, Outcome]] = {}
     for other in outcomes:
         wanted = [o for o in outcomes if o.wanted and o.cheat is None and o.distance_m == other.distance_m]
         if other.cheat is None or other.wanted or not wanted:
             continue
-        best = max(wanted, key=lambda o: o.value)
-        ahead = (other.value - best.value) / max(abs(best.value), 1e-9)
+        best = max(wanted, key=lambda o: float(income(o).sum()))
+        paid = float(income(best).sum())
+        ahead = (float(income(other).sum()) - paid) / max(abs(paid), 1e-9)
         if ahead >= 0 and (other.cheat not in worst or ahead > worst[other.cheat][0]):
             worst[other.cheat] = (ahead, other, best)
-    return [_finding(cheat, other, best, names) for cheat, (_, other, best) in worst.items()]
+    return {cheat: _finding(cheat, other, best, names, income, how) for cheat, (_, other, best) in worst.items()}
 
 
-def _finding(cheat: str, other: Outcome, best: Outcome, names: Sequence[str]) -> Finding:
-    lead = other.discounted - best.discounted
+def _finding(
+    cheat: str,
+    other: Outcome,
+    best: Outcome,
+    names: Sequence[str],
+    income: Callable[[Outcome], Tensor],
+    how: str,
+) -> Finding:
+    lead = income(other) - income(best)
     order = lead.argsort(descending=True)[:2].tolist()
     deciding = {names[k]: float(lead[k]) for k in order if lead[k] > 0}
     terms = " and ".join(f"{name} ({value:+.4g})" for name, value in deciding.items()) or "no term alone"
+    cheated, earned = float(income(other).sum()), float(income(best).sum())
     return Finding(
         "error",
         cheat,
-        f"from {other.distance_m:g} m, '{other.behaviour}' pays {other.value:.4g} discounted, "
-        f"'{best.behaviour}' {best.value:.4g}; {terms} decide",
+        f"from {other.distance_m:g} m, '{other.behaviour}' pays {cheated:.4g} {how}, "
+        f"'{best.behaviour}' {earned:.4g}; {terms} decide",
         _suggestion(cheat, next(iter(deciding), None)),
         {
             "distance_m": other.distance_m,
             "behaviour": other.behaviour,
-            "discounted": other.value,
+            "discounted": cheated,
             "reach_and_stop": best.behaviour,
-            "reach_and_stop_discounted": best.value,
+            "reach_and_stop_discounted": earned,
             "deciding_terms": deciding,
         },
     )
@@ -241,4 +272,5 @@ def _outcome(played: Played, rows: list[int], behaviour: Behaviour, distance: fl
         float(played.duration_s[rows].mean()),
         played.sums[:, rows].mean(1),
         played.discounted[:, rows].mean(1),
+        played.soon[:, rows].mean(1),
     )
