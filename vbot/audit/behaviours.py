@@ -8,7 +8,7 @@ first what pays soon: its value network knows nothing yet of a target that it ha
 """
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Protocol
 
 import torch
@@ -197,55 +197,42 @@ def play(
 
 def judge(outcomes: list[Outcome], names: Sequence[str]) -> list[Finding]:
     """A cheat that pays as much as reaching and stopping, from the same distance, is an error: one finding a cheat."""
-    found: dict[str, Finding] = {}
-    for income, how in ((lambda o: o.discounted, "discounted"), (lambda o: o.soon, f"discounted by {SOON:g} a step")):
-        for cheat, finding in _tempting(outcomes, names, income, how).items():
-            found.setdefault(cheat, finding)
-    return list(found.values())
+    found = _tempting(outcomes, names, "discounted")
+    soon = _tempting([replace(o, discounted=o.soon) for o in outcomes], names, f"discounted by {SOON:g} a step")
+    return [*found.values(), *(finding for cheat, finding in soon.items() if cheat not in found)]
 
 
-def _tempting(
-    outcomes: list[Outcome], names: Sequence[str], income: Callable[[Outcome], Tensor], how: str
-) -> dict[str, Finding]:
-    """Cheat -> where it leads reaching and stopping most by this ``income`` (K,), ``how`` it is counted."""
+def _tempting(outcomes: list[Outcome], names: Sequence[str], how: str) -> dict[str, Finding]:
+    """Cheat -> where it leads reaching and stopping most; ``how`` its pay is counted."""
     worst: dict[str, tuple[float, Outcome, Outcome]] = {}
     for other in outcomes:
         wanted = [o for o in outcomes if o.wanted and o.cheat is None and o.distance_m == other.distance_m]
         if other.cheat is None or other.wanted or not wanted:
             continue
-        best = max(wanted, key=lambda o: float(income(o).sum()))
-        paid = float(income(best).sum())
-        ahead = (float(income(other).sum()) - paid) / max(abs(paid), 1e-9)
+        best = max(wanted, key=lambda o: o.value)
+        ahead = (other.value - best.value) / max(abs(best.value), 1e-9)
         if ahead >= 0 and (other.cheat not in worst or ahead > worst[other.cheat][0]):
             worst[other.cheat] = (ahead, other, best)
-    return {cheat: _finding(cheat, other, best, names, income, how) for cheat, (_, other, best) in worst.items()}
+    return {cheat: _finding(cheat, other, best, names, how) for cheat, (_, other, best) in worst.items()}
 
 
-def _finding(
-    cheat: str,
-    other: Outcome,
-    best: Outcome,
-    names: Sequence[str],
-    income: Callable[[Outcome], Tensor],
-    how: str,
-) -> Finding:
-    lead = income(other) - income(best)
+def _finding(cheat: str, other: Outcome, best: Outcome, names: Sequence[str], how: str) -> Finding:
+    lead = other.discounted - best.discounted
     order = lead.argsort(descending=True)[:2].tolist()
     deciding = {names[k]: float(lead[k]) for k in order if lead[k] > 0}
     terms = " and ".join(f"{name} ({value:+.4g})" for name, value in deciding.items()) or "no term alone"
-    cheated, earned = float(income(other).sum()), float(income(best).sum())
     return Finding(
         "error",
         cheat,
-        f"from {other.distance_m:g} m, '{other.behaviour}' pays {cheated:.4g} {how}, "
-        f"'{best.behaviour}' {earned:.4g}; {terms} decide",
+        f"from {other.distance_m:g} m, '{other.behaviour}' pays {other.value:.4g} {how}, "
+        f"'{best.behaviour}' {best.value:.4g}; {terms} decide",
         _suggestion(cheat, next(iter(deciding), None)),
         {
             "distance_m": other.distance_m,
             "behaviour": other.behaviour,
-            "discounted": cheated,
+            "discounted": other.value,
             "reach_and_stop": best.behaviour,
-            "reach_and_stop_discounted": earned,
+            "reach_and_stop_discounted": best.value,
             "deciding_terms": deciding,
         },
     )
