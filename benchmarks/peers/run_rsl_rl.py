@@ -56,7 +56,7 @@ def mirrored(env: RslRobots, obs: TensorDict | None, actions: Tensor | None) -> 
     return obs, actions
 
 
-def settings(initial_std: float, hidden: tuple[int, ...], mirror: bool) -> dict:
+def settings(initial_std: float, hidden: tuple[int, ...], discount: float, mirror: bool) -> dict:
     network = {"class_name": "MLPModel", "hidden_dims": list(hidden), "activation": "elu", "obs_normalization": True}
     noise = {"class_name": "GaussianDistribution", "init_std": initial_std}
     augmentation = {"use_data_augmentation": True, "data_augmentation_func": mirrored}
@@ -74,7 +74,7 @@ def settings(initial_std: float, hidden: tuple[int, ...], mirror: bool) -> dict:
             "learning_rate": 1e-3,
             "schedule": "adaptive",
             "desired_kl": 0.01,
-            "gamma": 0.99,
+            "gamma": discount,
             "lam": 0.95,
             "clip_param": 0.2,
             "entropy_coef": 0.005,
@@ -102,7 +102,7 @@ def main() -> None:
         desynchronize=True,
     )
     ppo = PPOConfig()
-    configured = settings(ppo.initial_std, ppo.policy_hidden_layer_sizes, given.mirror)
+    configured = settings(ppo.initial_std, ppo.policy_hidden_layer_sizes, session.discount, given.mirror)
     with silence():
         runner = OnPolicyRunner(RslRobots(env), configured, log_dir=None, device="cpu")
     runner.alg.update = learning_on(session.threads, runner.alg.update)

@@ -55,7 +55,7 @@ def main() -> None:
 
     makers = [lambda number=number: make(number) for number in range(given.envs)]
     envs = SubprocVecEnv(makers, start_method="fork") if given.processes else DummyVecEnv(makers)
-    env = VecNormalize(envs, gamma=0.99)
+    env = VecNormalize(envs, gamma=session.discount)
     rollout = max(1, SAMPLES // given.envs)
     model = PPO(
         "MlpPolicy",
@@ -64,7 +64,7 @@ def main() -> None:
         batch_size=rollout * given.envs // MINI_BATCHES,
         n_epochs=4,
         learning_rate=lambda _: 1e-3 * (1 - 0.99 * session.share),
-        gamma=0.99,
+        gamma=session.discount,
         gae_lambda=0.95,
         clip_range=0.2,
         ent_coef=0.005,

@@ -36,7 +36,10 @@ class Session:
         self.seed: int = given.seed
         self.config = EnvConfig()
         self.reward_set_name: str = given.reward_set
-        self.reward_set: RewardSet = resolve(given.reward_set).reward_set
+        settings = resolve(given.reward_set)
+        self.reward_set: RewardSet = settings.reward_set
+        self.discount: float = settings.config.ppo.discount_factor
+        """Per control step; every peer's, as it is a part of what the reward set asks for."""
         self.threads = available_cores()
         self._seconds = given.seconds if given.minutes is None else 60 * given.minutes
         self._evaluator: Evaluator | None = None
