@@ -9,7 +9,7 @@ import torch
 
 from vbot.courses import SECTION001
 from vbot.robot import load_robot
-from vbot.sim import MujocoSimulation, build_model
+from vbot.sim import MujocoSimulation, build_model, compile_model
 
 ROBOT = load_robot("vbot")
 STANDING = torch.tensor(ROBOT.standing_pose)
@@ -64,6 +64,48 @@ def test_a_control_step_is_the_same_as_stepping_plain_mujoco():
     assert sim.readings.joint_pos[0].numpy() == pytest.approx(data.qpos[7:], abs=1e-6)
     assert sim.readings.base_lin_vel_w[0].numpy() == pytest.approx(data.qvel[:3], abs=1e-6)
     assert sim.readings.joint_torque[0].numpy() == pytest.approx(data.actuator_force, abs=1e-5)
+
+
+ODD_SHAPES = """
+<mujoco><worldbody><body name="base"><freejoint/>
+  <geom size="0.1" condim="1"/>
+  <geom name="slippery" size="0.1" pos="0.3 0 0" friction="0.2 0.01 0.001" condim="4" solref="0.03 0.9" margin="0.002"/>
+  <geom size="0.1" pos="0 0.3 0" friction="0.1 0.02 0.003" priority="1" condim="1" solimp="0.8 0.9 0.002 0.4 2"/>
+  <geom type="box" size="0.1 0.1 0.1" pos="0.3 0.3 0" solmix="3" solref="0.01 0.5" gap="0.0005" margin="0.001"/>
+  <geom size="0.1" pos="0 0 0.05" contype="0" conaffinity="0"/>
+</body></worldbody></mujoco>"""
+
+
+def odd_shapes() -> mujoco.MjSpec:
+    spec = mujoco.MjSpec.from_string(ODD_SHAPES)
+    for geom in spec.geoms:
+        geom.conaffinity, geom.contype = geom.contype, 0
+    return spec
+
+
+@pytest.mark.parametrize("make", [ROBOT.spec, odd_shapes])
+def test_contacts_are_those_that_the_engine_finds_by_itself(make):
+    spec, plain_spec = make(), make()
+    plain_spec.compiler.discardvisual = True
+    for each in (spec, plain_spec):
+        SECTION001.add_to(each)
+    model, plain = compile_model(spec, 0.01), plain_spec.compile()
+    assert plain.npair == 0 and plain.ngeom == model.ngeom
+    data, plain_data = mujoco.MjData(model), mujoco.MjData(plain)
+    rng = np.random.default_rng(0)
+    seen = 0
+    for _ in range(50):
+        pose = rng.normal(size=model.nq)
+        pose[2] = rng.uniform(0.05, 0.3)
+        for m, d in ((model, data), (plain, plain_data)):
+            d.qpos[:] = pose
+            mujoco.mj_forward(m, d)
+        assert data.ncon == plain_data.ncon
+        for field in ("geom", "dist", "pos", "frame", "dim", "friction", "solref", "solimp", "includemargin"):
+            # To the last bit: rounding would part the two motions.
+            np.testing.assert_array_equal(getattr(data.contact, field), getattr(plain_data.contact, field), field)
+        seen += data.ncon
+    assert seen > 50
 
 
 def test_a_broken_simulation_is_put_back_and_counted_and_the_others_do_not_notice():

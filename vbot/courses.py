@@ -9,6 +9,9 @@ import mujoco
 
 from vbot.errors import UserError, nearest
 
+GROUND = "ground"
+"""Name of the shape that robots stand on."""
+
 
 @dataclass(frozen=True)
 class Course:
@@ -27,7 +30,7 @@ class Course:
         it, and outside it the episode is over.
         """
         spec.worldbody.add_geom(
-            name="ground",
+            name=GROUND,
             type=mujoco.mjtGeom.mjGEOM_PLANE,
             size=[0, 0, 1],
             contype=1,
