@@ -118,8 +118,7 @@ class Env:
         """Advance one control step under ``actions`` (N, num_actions)."""
         # Hundreds of small operations: without the bookkeeping of autograd they take a fifth less.
         with torch.inference_mode():
-            step = self._step(actions)
-        return Step(*(tensor.clone() for tensor in step))  # for a learner that differentiates through what it is given
+            return self._step(actions)
 
     def _step(self, actions: Tensor) -> Step:
         s = self.state

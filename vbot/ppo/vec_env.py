@@ -7,7 +7,8 @@ from torch import Tensor
 
 
 class Step(NamedTuple):
-    """What one control step returns. The learner copies what it keeps: buffers may be reused by the next step."""
+    """What one control step returns. The learner copies what it keeps, and what it differentiates through: buffers may
+    be reused by the next step, and made in inference mode."""
 
     obs: Tensor
     """(N, num_obs) float32, to act on next: after the reset of environments whose episode ended."""
