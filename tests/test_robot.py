@@ -55,7 +55,10 @@ def test_actuator_torque_is_that_of_the_pd_law(model):
 
 
 def test_trunk_head_and_feet_touch_the_ground_and_nothing_touches_the_robot_itself(model):
-    pairs = [(model.geom(int(a)).name, model.geom(int(b)).name) for a, b in zip(model.pair_geom1, model.pair_geom2)]
+    pairs = [
+        (model.geom(int(a)).name, model.geom(int(b)).name)
+        for a, b in zip(model.pair_geom1, model.pair_geom2, strict=True)
+    ]
     assert all(one == "ground" for one, _ in pairs)
     assert {"trunk", "head", "FR_foot", "FL_foot", "RR_foot", "RL_foot"} <= {other for _, other in pairs}
     assert not model.geom_contype.any()  # and no contact besides these pairs

@@ -90,7 +90,8 @@ def test_contacts_are_those_that_the_engine_finds_by_itself(make):
     for each in (spec, plain_spec):
         SECTION001.add_to(each)
     model, plain = compile_model(spec, 0.01), plain_spec.compile()
-    assert plain.npair == 0 and plain.ngeom == model.ngeom
+    assert plain.npair == 0
+    assert plain.ngeom == model.ngeom
     data, plain_data = mujoco.MjData(model), mujoco.MjData(plain)
     rng = np.random.default_rng(0)
     seen = 0

@@ -1,10 +1,11 @@
 """The live line: in place on a terminal, a line now and then elsewhere."""
 
 import io
+import time
 
 import pytest
 
-from vbot.terminal import LiveLine, duration, percent
+from vbot.terminal import REFRESH_INTERVAL_S, LiveLine, duration, percent
 
 
 class Terminal(io.StringIO):
@@ -15,8 +16,10 @@ class Terminal(io.StringIO):
 def test_on_a_terminal_the_line_replaces_itself_and_said_lines_stay():
     stream = Terminal()
     line = LiveLine(stream=stream)
-    line.show("10 %")
-    line.show("20 %")
+    line.show(lambda: "10 %")
+    line.show(lambda: "15 %")  # too soon to be seen
+    time.sleep(REFRESH_INTERVAL_S)
+    line.show(lambda: "20 %")
     line.say("evaluated")
     assert stream.getvalue() == "\r\x1b[2K10 %\r\x1b[2K20 %\nevaluated\n"
 
@@ -24,23 +27,30 @@ def test_on_a_terminal_the_line_replaces_itself_and_said_lines_stay():
 def test_a_line_is_cut_to_the_width_of_the_terminal(monkeypatch):
     monkeypatch.setenv("COLUMNS", "11")
     stream = Terminal()
-    LiveLine(stream=stream).show("0123456789abcdef")
+    LiveLine(stream=stream).show(lambda: "0123456789abcdef")
     assert stream.getvalue() == "\r\x1b[2K0123456789"
 
 
 def test_elsewhere_only_the_first_of_a_burst_is_printed():
     stream = io.StringIO()
     line = LiveLine(stream=stream)
-    for k in range(100):
-        line.show(f"{k} %")
+    asked = []
+
+    def state() -> str:
+        asked.append(f"{len(asked)} %")
+        return asked[-1]
+
+    for _ in range(100):
+        line.show(state)
     line.say("evaluated")
+    assert asked == ["0 %"]
     assert stream.getvalue() == "0 %\nevaluated\n"
 
 
 def test_quiet_prints_nothing():
     stream = Terminal()
     line = LiveLine(stream=stream, quiet=True)
-    line.show("10 %")
+    line.show(lambda: "10 %")
     line.say("evaluated")
     line.close()
     assert stream.getvalue() == ""

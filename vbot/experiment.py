@@ -174,8 +174,8 @@ class Experiment:
             self._dashboard.episodes(outcome, self.steps)
             row |= outcome
         self.run.append_metrics(row)
-        self._line.show(self._status(row))
         self._steps_per_s = row["steps_per_s"]
+        self._line.show(self._status)
         self._beat("training")
 
     def _beat(self, doing: str) -> None:
@@ -197,9 +197,10 @@ class Experiment:
         progress = self._progress()
         return self._clock() * (1 - progress) / progress if progress else 0.0
 
-    def _status(self, row: Mapping[str, Any]) -> str:
+    def _status(self) -> str:
         progress, left = self._progress(), self._left_s()
-        parts = [f"{100 * progress:3.0f} %", f"{self.steps / 1e6:6.2f} M steps", f"{row['steps_per_s'] / 1e3:5.1f} k/s"]
+        speed = f"{(self._steps_per_s or 0.0) / 1e3:5.1f} k/s"
+        parts = [f"{100 * progress:3.0f} %", f"{self.steps / 1e6:6.2f} M steps", speed]
         parts.append(f"{duration(left)} left")
         if self._recent:
             recent = Episodes.concatenate(self._recent)

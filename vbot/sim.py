@@ -67,7 +67,7 @@ class Simulation(Protocol):
 
 
 def build_model(robot: Robot, course: Course, physics_step_s: float) -> mujoco.MjModel:
-    """The model that is simulated: robot and ground, no visual shapes, and the solver that docs/environment.md chose."""
+    """What is simulated: robot and ground, no visual shapes, and the solver that docs/environment.md chose."""
     spec = robot.spec()
     course.add_to(spec)
     return compile_model(spec, physics_step_s)

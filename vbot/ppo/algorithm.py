@@ -8,6 +8,7 @@ from torch import Tensor
 
 from vbot.config import PPOConfig
 from vbot.ppo import gaussian
+from vbot.ppo.adam import Adam
 from vbot.ppo.model import ActorCritic
 from vbot.ppo.parameters import Parameters
 from vbot.ppo.storage import Rollout, generalized_advantages
@@ -59,7 +60,7 @@ class PPO:
         self._normalized = False  # known to be; asking the device in every update would wait for it
         # The rate is a tensor so that the kl schedule never waits for the device.
         rate = torch.tensor(config.learning_rate, device=self.parameters.flat.device)
-        self.optimizer = torch.optim.Adam([self.parameters.flat], lr=rate, fused=True)
+        self.optimizer = Adam([self.parameters.flat], lr=rate, fused=True)
         self.averaged = copy.deepcopy(model)
         """The policy to judge and to keep: the running mean of the parameters, with the model's own normalisers.
 
@@ -113,7 +114,7 @@ class PPO:
                     self._adapt_learning_rate(part["kl"])
                 self.parameters.differentiate(loss)
                 part["grad_norm"] = self.parameters.clip_gradient(config.grad_norm_clip)
-                self.optimizer.step()
+                self.optimizer.advance()
                 model.project()
                 parts.append(part)
         self.parameters.symmetrize()

@@ -41,7 +41,7 @@ class Study:
         journal: opened; its first event is the study's own.
         space, sampler, objective: as the plan says.
         start: what runs a job.
-        say, show: where lines for a person go, and what is true at this moment only.
+        say, show: where lines for a person go, and what tells of this moment only.
         clock: seconds, monotonic.
     """
 
@@ -56,7 +56,7 @@ class Study:
         *,
         start: Callable[[Job], Runner] = Process,
         say: Callable[[str], None] = print,
-        show: Callable[[str], None] = lambda line: None,
+        show: Callable[[Callable[[], str]], None] = lambda state: None,
         clock: Callable[[], float] = time.monotonic,
         poll_s: float = 0.5,
     ) -> None:
@@ -120,7 +120,7 @@ class Study:
         with catch_interrupt() as interrupt:
             try:
                 while self._step():
-                    self._show(self._status())
+                    self._show(self._status)
                     if interrupt.requested:
                         raise KeyboardInterrupt
                     time.sleep(self._poll_s)
