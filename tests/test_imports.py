@@ -63,6 +63,7 @@ ORDER = (
     "vbot.ppo.storage",
     "vbot.ppo.model",
     "vbot.ppo.parameters",
+    "vbot.ppo.adam",
     "vbot.ppo.algorithm",
     "vbot.ppo.trainer",
     "vbot.ppo",
