@@ -210,30 +210,23 @@ class MujocoSimulation:
         self._batch.forward(ids=rows)
 
     def _read(self, ids: Tensor | None = None) -> None:
-        """Copy what physics says, of ``ids`` (n,) or of all, and what follows from it into the readings."""
-
-        def keep(reading: Tensor, values: Tensor) -> None:
-            if ids is None:
-                reading.copy_(values)
-            else:
-                reading.index_copy_(0, ids, values.to(reading.dtype))
-
-        def of(values: Tensor) -> Tensor:
-            return values if ids is None else values.index_select(0, ids)
-
+        """Copy what physics says, of ``ids`` (n,) or of all, and let the readings follow from it."""
         for copy, physics in zip(self._copies, self._physics, strict=True):
-            keep(copy, of(physics))
-        r, (qpos, qvel, _, _) = self.readings, self._copies
+            if ids is None:
+                copy.copy_(physics)
+            else:
+                copy.index_copy_(0, ids, physics.index_select(0, ids).to(copy.dtype))
+        # Of all, even where few were copied: the others come out as they were, and choosing would take longer.
+        r, (qpos, qvel, _, _), feet = self.readings, self._copies, self._foot_sensors
         if not isinstance(self._joint_q, slice):
-            keep(r.joint_pos, of(qpos)[:, self._joint_q])
+            r.joint_pos.copy_(qpos[:, self._joint_q])
         if not isinstance(self._joint_v, slice):
-            keep(r.joint_vel, of(qvel)[:, self._joint_v])
-        feet = of(self._foot_sensors)
+            r.joint_vel.copy_(qvel[:, self._joint_v])
         x, y, z = feet[:, :, 1:4].unbind(2)
-        keep(r.foot_contact, feet[:, :, 0])  # how many contacts were found
-        keep(r.foot_force, torch.sqrt(x * x + y * y + z * z))  # by hand: a norm over so few columns is slow
-        keep(r.foot_height, feet[:, :, 9] - self._foot_radius)
-        keep(r.base_contact, of(self._base_touches))
+        r.foot_contact.copy_(feet[:, :, 0])  # how many contacts were found
+        torch.sqrt(x * x + y * y + z * z, out=r.foot_force)  # by hand: a norm over so few columns is slow
+        torch.sub(feet[:, :, 9], self._foot_radius, out=r.foot_height)
+        r.base_contact.copy_(self._base_touches)
 
     def _lay_out(self, feet: int) -> Readings:
         """Readings that are views of the copies wherever a slice of them says it."""
