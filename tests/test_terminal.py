@@ -1,7 +1,6 @@
 """The live line: in place on a terminal, a line now and then elsewhere."""
 
 import io
-import time
 
 import pytest
 
@@ -13,12 +12,14 @@ class Terminal(io.StringIO):
         return True
 
 
-def test_on_a_terminal_the_line_replaces_itself_and_said_lines_stay():
+def test_on_a_terminal_the_line_replaces_itself_and_said_lines_stay(monkeypatch):
+    now_s = 100.0
+    monkeypatch.setattr("vbot.terminal.time.monotonic", lambda: now_s)
     stream = Terminal()
     line = LiveLine(stream=stream)
     line.show(lambda: "10 %")
     line.show(lambda: "15 %")  # too soon to be seen
-    time.sleep(REFRESH_INTERVAL_S)
+    now_s += REFRESH_INTERVAL_S
     line.show(lambda: "20 %")
     line.say("evaluated")
     assert stream.getvalue() == "\r\x1b[2K10 %\r\x1b[2K20 %\nevaluated\n"

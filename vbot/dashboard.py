@@ -25,7 +25,6 @@ class Dashboard:
 
     def __init__(self, directory: Path, *, resumed_at: int | None = None) -> None:
         self._writer = SummaryWriter(str(directory), purge_step=None if resumed_at is None else resumed_at + 1)
-        self._events = self._writer._get_file_writer()
 
     def update(self, metrics: Mapping[str, float], steps: int) -> None:
         """Metrics of an update and the speed of its rollout."""
@@ -73,4 +72,4 @@ class Dashboard:
     def _write(self, scalars: Mapping[str, float], steps: int) -> None:
         """Those that are finite, as one event: sixty calls of ``add_scalar`` cost a hundredth of the training."""
         values = [Summary.Value(tag=tag, simple_value=value) for tag, value in scalars.items() if math.isfinite(value)]
-        self._events.add_summary(Summary(value=values), steps)
+        self._writer._get_file_writer().add_summary(Summary(value=values), steps)

@@ -216,7 +216,7 @@ class MujocoSimulation:
                 copy.copy_(physics)
             else:
                 copy.index_copy_(0, ids, physics.index_select(0, ids).to(copy.dtype))
-        # Of all, even where few were copied: the others come out as they were, and choosing would take longer.
+        # Of all, even where few were copied: the others come out as they were, and choosing would take as long.
         r, (qpos, qvel, _, _), feet = self.readings, self._copies, self._foot_sensors
         if not isinstance(self._joint_q, slice):
             r.joint_pos.copy_(qpos[:, self._joint_q])
