@@ -33,9 +33,9 @@ from typing import Any
 import torch
 from common import first_hold, parser, print_table, stolen_s, write_json
 
+from vbot.choice import choose, finalists
 from vbot.episodes import Episodes
 from vbot.evaluation import CHOICE, CHOICE_FACTOR, Evaluator, load_policy
-from vbot.outcomes import finalists, winner
 from vbot.proportions import wilson_interval
 from vbot.run import CHECKPOINTS, METRICS, RESULT, Run, read_lines
 from vbot.sim import available_cores
@@ -87,7 +87,7 @@ def judge(run: Run, times_s: Sequence[float]) -> dict[str, Any]:
         # A training that was over before is what it came to.
         came_so_far = run.result() is not None or any(time_s is not None and time_s > limit_s for time_s, _ in timed)
         if before and came_so_far and f"{limit_s:g}" not in judged:
-            time_s, checkpoint = before[choose(run, [c for _, c in before.values()])]
+            time_s, checkpoint = before[best_of(run, [c for _, c in before.values()])]
             known = (entry for entry in judged.values() if entry["checkpoint"] == checkpoint["name"])
             judged[f"{limit_s:g}"] = next(known, None) or {
                 "checkpoint": checkpoint["name"],
@@ -100,13 +100,11 @@ def judge(run: Run, times_s: Sequence[float]) -> dict[str, Any]:
     return judged
 
 
-def choose(run: Run, checkpoints: Sequence[dict[str, Any]]) -> int:
+def best_of(run: Run, checkpoints: Sequence[dict[str, Any]]) -> int:
     """The steps of the best of these checkpoints, chosen as a run does that ends there."""
-    best = finalists([c["evaluation"] for c in checkpoints])
-    if len(best) == 1:
-        return best[0]["steps"]
     files = {c["steps"]: run.path / CHECKPOINTS / c["file"] for c in checkpoints}
-    return winner([{"steps": e["steps"], **judge_finalist(files[e["steps"]])} for e in best])["steps"]
+    best = finalists([c["evaluation"] for c in checkpoints])
+    return choose(best, lambda e: judge_finalist(files[e["steps"]]))["steps"]
 
 
 @functools.cache

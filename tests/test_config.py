@@ -4,19 +4,10 @@ import dataclasses
 
 import pytest
 
-from vbot.config import (
-    Config,
-    Layer,
-    TimeDecayConfig,
-    TrainConfig,
-    build,
-    default_layer,
-    file_layer,
-    flatten,
-    merge,
-    set_layer,
-)
+from vbot.config import Config, TimeDecayConfig, TrainConfig
 from vbot.errors import UserError
+from vbot.keys import flatten
+from vbot.layers import Layer, build, default_layer, file_layer, merge, set_layer
 from vbot.yaml_files import read_yaml, write_yaml
 
 REWARD = Layer(

@@ -1,25 +1,15 @@
-"""Frozen configuration: typed sections, layers with the origin of every value, YAML files, and the fingerprint.
-
-A configuration is resolved from layers of *dotted keys* (``ppo.learning_rate``), the later layer winning:
-defaults < reward set < ``--config`` < named options < ``--set``. Each value keeps the name of its layer.
-"""
+"""Frozen configuration: typed sections with the law of every value, and the fingerprint."""
 
 import dataclasses
 import hashlib
 import json
-import math
-import types
-import typing
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field, fields
-from pathlib import Path
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from typing import Any
 
-import yaml
-
-from vbot.errors import UserError, nearest
+from vbot.errors import nearest
+from vbot.keys import flatten
 from vbot.ranges import Choice, LogUniform
-from vbot.yaml_files import parse_yaml, read_yaml
 
 
 def _searched(default: Any, search: Any) -> Any:
@@ -176,7 +166,7 @@ class Config:
 
     def to_dict(self) -> dict[str, Any]:
         """Plain nested values, the sections of a YAML file."""
-        return {name: _plain(dataclasses.asdict(getattr(self, name))) for name in _SECTIONS}
+        return {name: _plain(dataclasses.asdict(getattr(self, name))) for name in SECTIONS}
 
     def flat(self) -> dict[str, Any]:
         """Dotted key -> plain value."""
@@ -197,147 +187,13 @@ class Config:
         return hashlib.sha256(canonical.encode()).hexdigest()[:16]
 
 
-_SECTIONS: dict[str, Any] = {"env": EnvConfig, "ppo": PPOConfig, "reward": RewardConfig, "train": TrainConfig}
-_TERMS = "reward.terms."
+SECTIONS: dict[str, Any] = {"env": EnvConfig, "ppo": PPOConfig, "reward": RewardConfig, "train": TrainConfig}
+"""Section of a configuration -> its class, in the order of a file."""
 
 
-@dataclass(frozen=True)
-class Layer:
-    """Values from one origin, by dotted key. A term's ``reward.terms.NAME`` set to None removes it."""
+class Violation(Exception):
+    """A value outside its law; whoever built the section knows where it came from, and says so."""
 
-    origin: str
-    values: Mapping[str, Any]
-    recorded: Mapping[str, str] = field(default_factory=dict)
-    """Of a run's own config.yaml: dotted key -> the layer that had set it in that run."""
-
-
-def default_layer() -> Layer:
-    """Every default of env, ppo and train; the reward has none of its own, it comes from a set."""
-    values = {
-        f"{section}.{f.name}": f.default for section in ("env", "ppo", "train") for f in fields(_SECTIONS[section])
-    }
-    return Layer("default", {**values, "reward.scale_dt": 0.01, "reward.time_decay": None})
-
-
-def merge(layers: Iterable[Layer]) -> tuple[dict[str, Any], dict[str, str]]:
-    """Values and their origins by dotted key, later layers winning."""
-    values: dict[str, Any] = {}
-    origins: dict[str, str] = {}
-    for layer in layers:
-        for key, value in layer.values.items():
-            # A mapping replaced by None, or None replaced by a mapping: one of them must go.
-            parents = [p for p in values if key.startswith(f"{p}.")]
-            children = [c for c in values if c.startswith(f"{key}.")]
-            for stale in parents + children:
-                del values[stale], origins[stale]
-            if value is None and key.startswith(_TERMS):
-                if key.count(".") > 2:
-                    raise UserError(f"{layer.origin}: {key} must have a value; only a whole term is removed by null")
-                if not children and key not in values:
-                    raise UserError(f"{layer.origin}: {key} is set to nothing, but the reward has no such term")
-                continue
-            values[key] = value
-            origins[key] = layer.origin
-    return values, origins
-
-
-def build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
-    """Typed, checked configuration from merged values.
-
-    Raises:
-        UserError: an unknown key, a value of the wrong type or outside its law, each with its origin.
-    """
-    known = [f"{name}.{f.name}" for name, cls in _SECTIONS.items() for f in fields(cls)]
-    known += [f"reward.time_decay.{f.name}" for f in fields(TimeDecayConfig)]
-    sections: dict[str, dict[str, Any]] = {name: {} for name in _SECTIONS}
-    terms: dict[str, dict[str, Any]] = {}
-    decay: dict[str, Any] = {}
-    for key, value in values.items():
-        section, _, rest = key.partition(".")
-        if key.startswith(_TERMS) and rest.count(".") == 2:
-            _, term, parameter = rest.split(".")
-            terms.setdefault(term, {})[parameter] = value
-        elif key.startswith("reward.time_decay.") and key in known:
-            decay[rest.split(".")[1]] = _coerce(value, float, key, origins[key])
-        elif key == "reward.terms" or (key.startswith(_TERMS) and rest.count(".") > 2):
-            raise UserError(f"{origins[key]}: reward.terms maps term names to a scale, or to a scale and parameters")
-        elif section not in _SECTIONS or key not in known:
-            raise UserError(f"{origins[key]}: unknown key {key!r}{nearest(key, known)}")
-        elif key == "reward.time_decay":
-            if value is not None:
-                raise UserError(f"{origins[key]}: reward.time_decay must be a mapping of rate and floor; got {value!r}")
-        else:
-            sections[section][rest] = _coerce(value, _field_types(_SECTIONS[section])[rest], key, origins[key])
-    sections["reward"]["terms"] = {name: dict(sorted(v.items())) for name, v in terms.items()}
-    sections["reward"]["time_decay"] = TimeDecayConfig(**decay) if decay else None
-    parts = {name: cls(**sections[name]) for name, cls in _SECTIONS.items()}
-    for part in parts.values():
-        try:
-            part.validate()
-        except _Violation as error:
-            raise UserError(f"{origins.get(error.key, 'default')}: {error}") from None
-    return Config(**parts, origins=dict(origins))
-
-
-def file_layer(file: Path) -> Layer:
-    """The layer of a ``--config`` file. A run's own config.yaml is one, with its ``origin`` section."""
-    content = read_yaml(file)
-    origin = content.pop("origin", None)
-    recorded = {str(k): str(v) for k, v in origin.items()} if isinstance(origin, dict) else {}
-    return Layer(f"--config {file}", flatten(content, str(file)), recorded)
-
-
-def set_layer(assignments: Iterable[str]) -> Layer:
-    """The layer of ``--set KEY=VALUE`` options, values typed by YAML."""
-    values: dict[str, Any] = {}
-    for assignment in assignments:
-        key, equals, text = assignment.partition("=")
-        if not equals or not key.strip():
-            raise UserError(f"--set takes KEY=VALUE, as in ppo.learning_rate=3e-4; got {assignment!r}")
-        try:
-            value = parse_yaml(text)
-        except yaml.YAMLError:
-            raise UserError(f"--set {key}: the value is no valid YAML; got {text!r}") from None
-        nested: Any = value
-        for part in reversed(key.strip().split(".")):
-            nested = {part: nested}
-        values.update(flatten(nested, f"--set {key}"))
-    return Layer("--set", values)
-
-
-def flatten(content: Mapping[str, Any], origin: str) -> dict[str, Any]:
-    """Nested mappings as dotted keys. A term given as a bare scale becomes ``reward.terms.NAME.scale``."""
-    flat: dict[str, Any] = {}
-
-    def walk(prefix: str, node: Any) -> None:
-        if isinstance(node, Mapping) and node:
-            for key, value in node.items():
-                walk(f"{prefix}.{key}" if prefix else str(key), value)
-        elif prefix.startswith(_TERMS) and prefix.count(".") == 2 and node is not None:
-            flat[f"{prefix}.scale"] = node
-        elif isinstance(node, Mapping):
-            if not prefix:
-                raise UserError(f"{origin}: it is empty")
-        else:
-            flat[prefix] = node
-
-    walk("", content)
-    return flat
-
-
-def names_of(key: str) -> tuple[str, ...]:
-    """Every name that a dotted key answers to in constraints and patterns, the shortest first.
-
-    ``ppo.learning_rate`` is also ``learning_rate``; ``reward.terms.termination.scale`` is also ``termination``,
-    ``termination.scale`` and, as in ``--set``, ``reward.terms.termination``.
-    """
-    if key.startswith(_TERMS):
-        term = key.removeprefix(_TERMS)
-        return tuple(dict.fromkeys((term.removesuffix(".scale"), term, key.removesuffix(".scale"), key)))
-    return tuple(dict.fromkeys((key.partition(".")[2] or key, key)))
-
-
-class _Violation(Exception):
     def __init__(self, key: str, message: str) -> None:
         super().__init__(message)
         self.key = key
@@ -345,47 +201,12 @@ class _Violation(Exception):
 
 def _require(law: bool, key: str, must_be: str, got: Any) -> None:
     if not law:
-        raise _Violation(key, f"{key} must be {must_be}; got {got}")
+        raise Violation(key, f"{key} must be {must_be}; got {got}")
 
 
 def _one_of(value: str, key: str, allowed: tuple[str, ...]) -> None:
     if value not in allowed:
-        raise _Violation(key, f"{key} must be one of {', '.join(allowed)}; got {value!r}{nearest(value, allowed)}")
-
-
-def _field_types(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
-
-
-def _coerce(value: Any, kind: Any, key: str, origin: str) -> Any:
-    """``value`` as a field's type, where YAML's reading of it can be meant so."""
-
-    def fail(wanted: str) -> UserError:
-        return UserError(f"{origin}: {key} must be {wanted}; got {value!r}")
-
-    if isinstance(kind, types.UnionType):
-        if value is None:
-            return None
-        (kind,) = (k for k in kind.__args__ if k is not types.NoneType)
-    if typing.get_origin(kind) is tuple:
-        if not isinstance(value, (list, tuple)):
-            raise fail("a list of integers, as in [256, 128]")
-        return tuple(_coerce(v, int, key, origin) for v in value)
-    if kind is bool:
-        if not isinstance(value, bool):
-            raise fail("true or false")
-        return value
-    if kind is str:
-        if not isinstance(value, str):
-            raise fail("text")
-        return value
-    if isinstance(value, bool) or not isinstance(value, (int, float)) or not math.isfinite(value):
-        raise fail("an integer" if kind is int else "a finite number")
-    if kind is int:
-        if value != int(value):
-            raise fail("an integer")
-        return int(value)
-    return float(value)
+        raise Violation(key, f"{key} must be one of {', '.join(allowed)}; got {value!r}{nearest(value, allowed)}")
 
 
 def _as_floats(value: Any) -> Any:

@@ -9,7 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from vbot.config import TrainConfig
+from vbot.choice import choose, finalists
 from vbot.dashboard import Dashboard
 from vbot.detectors import Watch, detect
 from vbot.env import Env
@@ -17,7 +17,7 @@ from vbot.episodes import Episodes
 from vbot.errors import DivergedError, UserError
 from vbot.evaluation import CHOICE, CHOICE_FACTOR, VALIDATION, Evaluator, policy_content, random_stream
 from vbot.interrupt import catch_interrupt
-from vbot.outcomes import finalists, winner
+from vbot.intervals import Intervals
 from vbot.ppo import Trainer
 from vbot.records import Records, pack
 from vbot.rewards.cards import pays_for_living
@@ -69,8 +69,8 @@ class Experiment:
         self._evaluation_s = 0.0
         self._finalists: list[dict[str, Any]] = []  # evaluations and policies, the best so far first
         self._last_evaluation: dict[str, Any] | None = None
-        self._evaluations = _Intervals(config.train, config.train.eval_interval, default_parts=16, least_parts=1)
-        self._checkpoints = _Intervals(config.train, config.train.checkpoint_interval, default_parts=8, least_parts=5)
+        self._evaluations = Intervals(config.train.eval_interval, default_parts=16, least_parts=1)
+        self._checkpoints = Intervals(config.train.checkpoint_interval, default_parts=8, least_parts=5)
 
     @property
     def steps(self) -> int:
@@ -303,19 +303,19 @@ class Experiment:
 
     def _choose(self) -> dict[str, Any]:
         """The finalist that is best on new episodes."""
-        if len(self._finalists) == 1:
-            return self._finalists[0]
-        judge = self._judge(CHOICE_FACTOR * self._train.eval_episodes, CHOICE)
-        seen = []
-        for k, finalist in enumerate(self._finalists):
+        episodes = CHOICE_FACTOR * self._train.eval_episodes
+        judge = self._judge(episodes, CHOICE)
+
+        def look(finalist: Mapping[str, Any]) -> Mapping[str, Any]:
             self._trainer.policy.load_state_dict(finalist["policy"]["model"])
-            seen.append({"finalist": k, **self._examine(judge).episodes.summary()})
-        best = winner(seen)
-        chosen = self._finalists[best["finalist"]]
-        self._line.say(
-            f"best of {len(seen)} policies on {best['episodes']} new episodes: that of "
-            f"{chosen['evaluation']['steps'] / 1e6:.2f} M steps"
-        )
+            return self._examine(judge).episodes.summary()
+
+        chosen = choose(self._finalists, look)
+        if len(self._finalists) > 1:
+            self._line.say(
+                f"best of {len(self._finalists)} policies on {episodes} new episodes: that of "
+                f"{chosen['evaluation']['steps'] / 1e6:.2f} M steps"
+            )
         return chosen
 
     def _examine(self, evaluator: Evaluator) -> Records:
@@ -386,21 +386,6 @@ class Experiment:
         self.run.rewind(self.steps)
         if self._finalists:
             self._save_best(self._finalists[0])  # the file may be of a later evaluation, which comes again
-
-
-class _Intervals:
-    """When to look or keep: every ``interval`` steps if given, and at every one of equal parts of the budget."""
-
-    def __init__(self, train: TrainConfig, interval: int | None, *, default_parts: int, least_parts: int) -> None:
-        self._interval = interval
-        self._parts = default_parts if interval is None else least_parts
-        self.done = [0, 0]
-
-    def due(self, steps: int, progress: float) -> bool:
-        """Whether a new interval or part has begun since the last call."""
-        now = [steps // self._interval if self._interval else 0, math.floor(progress * self._parts + 1e-9)]
-        before, self.done = self.done, now
-        return now != before
 
 
 def _device(name: str) -> torch.device:

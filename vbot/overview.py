@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from vbot import outcomes
+from vbot.choice import rank
 from vbot.errors import UserError
 from vbot.liveness import Holder
 from vbot.locks import LOCK, holder
@@ -178,7 +179,7 @@ def _entry(path: Path) -> Entry | None:
 
 
 def _worth(e: Entry) -> tuple[bool, float, float]:
-    return (e.state == "finished" or e.kind == "study", *outcomes.rank(e.evaluation or {}))
+    return (e.state == "finished" or e.kind == "study", *rank(e.evaluation or {}))
 
 
 def _configured(path: Path, config: str) -> str:

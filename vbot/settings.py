@@ -5,9 +5,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from vbot.config import Config, Layer, build, default_layer, file_layer, flatten, merge, set_layer
+from vbot.config import Config
 from vbot.courses import load_task
 from vbot.errors import UserError
+from vbot.keys import flatten
+from vbot.layers import Layer, build, default_layer, file_layer, merge, set_layer
 from vbot.rewards import REGISTRY
 from vbot.rewards.registry import Registry
 from vbot.rewards.sets import RewardSet, read_set, resolve_set

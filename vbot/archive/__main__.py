@@ -13,8 +13,8 @@ from vbot.archive.entries import REJECTED, STATUSES, Entry, Row, best_result, ki
 from vbot.archive.gather import runs_of
 from vbot.archive.library import DIRECTORY, VARIABLE, Library, library_directory
 from vbot.cli import Parser, run_command
-from vbot.config import names_of
 from vbot.errors import UserError, nearest
+from vbot.keys import names_of
 from vbot.rewards.plugins import load_plugins
 from vbot.terminal import duration, percent
 from vbot.yaml_files import parse_yaml, write_yaml

@@ -9,7 +9,7 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import Any, Literal
 
-from vbot.config import flatten
+from vbot.keys import flatten
 from vbot.proportions import wilson_interval
 from vbot.rewards.cards import place_text, range_text
 from vbot.rewards.registry import TermSpec

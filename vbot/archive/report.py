@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from vbot.audit.diff import diff, side, text
-from vbot.config import flatten
 from vbot.errors import UserError
+from vbot.keys import flatten
 from vbot.run import META, RESULT, Run
 from vbot.terminal import duration, percent
 from vbot.yaml_files import read_yaml

@@ -10,8 +10,8 @@ from typing import Any
 
 from vbot.comparison.groups import SHORT, Comparison, Group
 from vbot.comparison.table import Column, fit
-from vbot.config import flatten
 from vbot.errors import UserError
+from vbot.keys import flatten
 
 _BUDGET = "train."
 """Keys of seed, budget and machine: runs of one fingerprint may differ in these, and in nothing else."""

@@ -17,8 +17,8 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Protocol
 
-from vbot.config import flatten
 from vbot.errors import UserError
+from vbot.keys import flatten
 from vbot.run import CHECKPOINTS, CONFIG, EVALUATIONS, RESULT, RESUME, read_lines, write_atomically
 from vbot.search.space import identity, native
 from vbot.yaml_files import read_yaml, write_yaml

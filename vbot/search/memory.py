@@ -8,8 +8,8 @@ from vbot.archive.entries import REJECTED, Entry, best_result, values_of
 from vbot.archive.finish import finish
 from vbot.archive.library import Library, library_directory
 from vbot.archive.report import command_text, enter, progress_table
-from vbot.config import build, default_layer
 from vbot.findings import LEVELS
+from vbot.layers import build, default_layer
 from vbot.outcomes import read
 from vbot.rewards import REGISTRY
 from vbot.rewards.sets import resolve_set

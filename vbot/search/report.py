@@ -2,9 +2,9 @@
 
 from typing import Any
 
-from vbot.config import build
 from vbot.detectors import across_trials
 from vbot.errors import UserError
+from vbot.layers import build
 from vbot.outcomes import BEST
 from vbot.proportions import wilson_interval
 from vbot.run import FINDINGS, METRICS, Run, read_lines, write_atomically

@@ -6,8 +6,10 @@ from fnmatch import fnmatchcase
 from pathlib import Path
 from typing import Any
 
-from vbot.config import Config, PPOConfig, build, names_of
+from vbot.config import Config, PPOConfig
 from vbot.errors import UserError, nearest
+from vbot.keys import names_of
+from vbot.layers import build
 from vbot.ranges import Choice, LogUniform, Range, Uniform, ends
 from vbot.rewards import REGISTRY
 from vbot.rewards.registry import Registry

@@ -14,8 +14,8 @@ from typing import Any
 
 import numpy as np
 
-from vbot.config import names_of
 from vbot.errors import UserError, nearest
+from vbot.keys import names_of
 from vbot.ranges import Choice, LogUniform, Range, Uniform
 from vbot.search.constraints import Constraint
 

@@ -9,9 +9,9 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from vbot.config import build
 from vbot.errors import UserError
 from vbot.interrupt import catch_interrupt
+from vbot.layers import build
 from vbot.run import EVALUATIONS, read_lines
 from vbot.search.executor import GRACE_S, Ending, Job, Process, Runner, State, stop_orphans
 from vbot.search.journal import Journal, write_snapshot
