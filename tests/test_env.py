@@ -91,9 +91,9 @@ def test_final_observation_is_from_before_the_reset_and_the_next_from_after():
         ended = step.terminated | step.truncated
         if ended.any():
             break
-    time_left = -3  # before the two columns of the clock
-    assert (step.final_obs[ended, time_left] < 1).all()
-    assert (step.obs[ended, time_left] == 1).all()
+    time = -3  # before the two columns of the clock
+    assert (step.final_obs[ended, time] < 1).all()
+    assert (step.obs[ended, time] == 1).all()
     assert torch.equal(step.obs[~ended], step.final_obs[~ended])
 
 

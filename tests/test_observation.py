@@ -33,7 +33,7 @@ def test_a_standing_robot_sees_its_target_and_the_whole_time(env):
     s = env.state
     assert p["projected_gravity_b"].tolist() == [pytest.approx([0, 0, -1])] * 8
     assert p["joint_pos"].abs().max() == 0
-    assert p["time_left"].tolist() == [[1.0]] * 8
+    assert p["time_to_20_s"].tolist() == [[1.0]] * 8
     assert p["reached"].sum() == p["ever_reached"].sum() == 0
     bearing = torch.atan2(p["target_direction_b"][:, 1], p["target_direction_b"][:, 0])
     assert bearing.tolist() == pytest.approx(s.bearing_error.tolist(), abs=1e-5)
@@ -54,8 +54,19 @@ def test_the_near_range_resolves_the_last_metre_and_the_clocks_run(env):
     assert p["distance_near"][0].item() == pytest.approx(0.3)
     assert p["reached"][0].item() == p["ever_reached"][0].item() == 1
     assert p["time_since_reach"][0].item() == 1  # saturated
-    assert p["time_left"][0].item() == pytest.approx(0.75)
+    assert p["time_to_20_s"][0].item() == pytest.approx(0.75)
     assert p["clock"][0].tolist() == [0, 0]  # silent at the target
+
+
+@pytest.mark.parametrize("task", ["section001", "section001-contest"])
+def test_time_does_not_run_faster_where_there_is_less_of_it(task):
+    """A policy trained for 20 s must not see, half way through a contest of 10 s, what it saw when it was late."""
+    env = Env(EnvConfig(num_envs=2, task=task), None, generator=torch.Generator().manual_seed(2), threads=1)
+    seen = [parts(env, env.reset())["time_to_20_s"][0].item()]
+    for _ in range(50):
+        step = env.step(torch.zeros(2, env.num_actions))
+    seen.append(parts(env, step.obs)["time_to_20_s"][0].item())
+    assert seen == pytest.approx([1.0, 1 - 50 * 0.02 / 20])
 
 
 def test_the_clock_turns_once_in_half_a_second_on_the_way(env):
@@ -83,7 +94,7 @@ def test_the_mirror_undoes_itself_and_flips_what_is_lateral(env):
     assert torch.equal(mirrored["target_direction_b"], seen["target_direction_b"] * torch.tensor([1, -1]))
     # FR <- FL, the hip's angle changes sign, thigh and calf do not
     assert torch.equal(mirrored["joint_vel"][:, :3], seen["joint_vel"][:, 3:6] * torch.tensor([-1, 1, 1]))
-    assert torch.equal(mirrored["time_left"], seen["time_left"])
+    assert torch.equal(mirrored["time_to_20_s"], seen["time_to_20_s"])
     assert torch.equal(mirrored["clock"], -seen["clock"])  # half a period apart
 
 

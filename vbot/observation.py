@@ -4,9 +4,11 @@ Training, evaluation and play all observe through here, so none of them can disa
 
 Against the published 54 numbers: velocity command, heading error and the two ways of giving the distance are
 replaced by the direction to the target and the distance on two ranges, because the first were functions of the
-target that hid its bearing and the last used different divisors in training and play. The time left and the clock of
+target that hid its bearing and the last used different divisors in training and play. The time and the clock of
 reaching are new: rewards and episode ends depend on them, and a value function that cannot see them must average over
-them. How long the robot has stood is left out on purpose: a success cuts the episode off, and what follows it is worth
+them. The time is told in seconds, not as the share of the task's limit that is left: robots trained for 20 s saw theirs
+run out twice as fast in a contest of 10 s, as only the latest do in training, and crept to the target or stopped before
+it. How long the robot has stood is left out on purpose: a success cuts the episode off, and what follows it is worth
 what the value network makes of the observation of that moment. It must be one like many that the network has learned
 from. With a clock of the stop it was the only one of its kind; its value fed on itself and rose a hundredfold over what
 any robot had earned, until nothing but haste counted. New is a periodic clock too, see vbot.state.CLOCK_PERIOD_S. A
@@ -27,6 +29,8 @@ NEAR_M = 1.0
 """Distance at which the near range saturates: it resolves the last steps."""
 AFTER_REACH_S = 1.0
 """Time since the first reach at which its clock saturates."""
+TIME_S = 20.0
+"""What is left of this since the start is the time that is observed, whatever the task's limit."""
 
 
 class Observation:
@@ -48,7 +52,7 @@ class Observation:
             "reached": 1,
             "ever_reached": 1,
             "time_since_reach": 1,
-            "time_left": 1,
+            "time_to_20_s": 1,
             "clock": 2,
         }
         self.size = sum(self.layout.values())
@@ -62,7 +66,7 @@ class Observation:
         def of(field: Tensor) -> Tensor:
             return field if ids is None else field.index_select(0, ids)
 
-        phase, distance, reached, limit_s = of(s.clock_phase), of(s.distance), of(s.reached), of(s.episode_limit_s)
+        phase, distance, reached = of(s.clock_phase), of(s.distance), of(s.reached)
         walking = (~reached).float()  # within the reach radius the clock is silent, for there the robot stands
         columns = torch.stack(
             (
@@ -71,7 +75,7 @@ class Observation:
                 reached.float(),
                 of(s.ever_reached).float(),
                 of(s.time_since_reach).clamp(max=AFTER_REACH_S) / AFTER_REACH_S,
-                (limit_s - of(s.time_s)) / limit_s,
+                (TIME_S - of(s.time_s)) / TIME_S,
                 torch.sin(phase) * walking,
                 torch.cos(phase) * walking,
             ),

@@ -14,7 +14,7 @@ from single_reward import SingleReward
 from vbot.config import EnvConfig
 from vbot.courses import load_task
 from vbot.env import ACTION_LIMIT
-from vbot.observation import AFTER_REACH_S, FAR_M, NEAR_M
+from vbot.observation import AFTER_REACH_S, FAR_M, NEAR_M, TIME_S
 from vbot.rewards.sets import RewardSet
 from vbot.robot import Robot, load_robot
 from vbot.sim import DIVERGED_SPEED, build_model
@@ -200,7 +200,7 @@ class SingleRobot:
             self.reached,
             self.ever_reached,
             min(self.time_since_reach, AFTER_REACH_S) / AFTER_REACH_S,
-            1 - self._age / self._limit_steps,
+            1 - self.time_s / TIME_S,
             0 if self.reached else math.sin(phase),
             0 if self.reached else math.cos(phase),
         )
