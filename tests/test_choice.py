@@ -4,7 +4,7 @@ import random
 
 import pytest
 
-from vbot.choice import finalists, winner
+from vbot.choice import choose, finalists, winner
 
 
 def evaluations(*rows: tuple[int, float | None]) -> list[dict]:
@@ -58,3 +58,17 @@ def test_the_winner_is_the_quickest_of_those_that_chance_may_part():
     assert won((256, 9.0), (254, 5.0)) == 1
     assert won((255, 5.0), (256, 5.0)) == 2
     assert won((0, None), (0, None)) == 1
+
+
+def test_finalists_are_judged_anew_and_one_alone_is_not():
+    """The judge's word counts, not the order; each finalist is looked at once."""
+    asked = []
+
+    def judge(name: str) -> dict:
+        asked.append(name)
+        return {"episodes": 512, "success_rate": {"lucky": 0.9, "good": 1.0}[name], "time_to_target_s": 5.0}
+
+    assert choose(["lucky", "good"], judge) == "good"
+    assert asked == ["lucky", "good"]
+    assert choose(["lucky"], judge) == "lucky"
+    assert asked == ["lucky", "good"]

@@ -303,6 +303,8 @@ class Experiment:
 
     def _choose(self) -> dict[str, Any]:
         """The finalist that is best on new episodes."""
+        if len(self._finalists) == 1:  # nothing to look at, and no environment to build for it
+            return self._finalists[0]
         episodes = CHOICE_FACTOR * self._train.eval_episodes
         judge = self._judge(episodes, CHOICE)
 
@@ -311,11 +313,10 @@ class Experiment:
             return self._examine(judge).episodes.summary()
 
         chosen = choose(self._finalists, look)
-        if len(self._finalists) > 1:
-            self._line.say(
-                f"best of {len(self._finalists)} policies on {episodes} new episodes: that of "
-                f"{chosen['evaluation']['steps'] / 1e6:.2f} M steps"
-            )
+        self._line.say(
+            f"best of {len(self._finalists)} policies on {episodes} new episodes: that of "
+            f"{chosen['evaluation']['steps'] / 1e6:.2f} M steps"
+        )
         return chosen
 
     def _examine(self, evaluator: Evaluator) -> Records:

@@ -85,7 +85,7 @@ def build(values: Mapping[str, Any], origins: Mapping[str, str]) -> Config:
             if value is not None:
                 raise UserError(f"{origins[key]}: reward.time_decay must be a mapping of rate and floor; got {value!r}")
         else:
-            sections[section][rest] = _coerce(value, _field_types(SECTIONS[section])[rest], key, origins[key])
+            sections[section][rest] = _coerce(value, typing.get_type_hints(SECTIONS[section])[rest], key, origins[key])
     sections["reward"]["terms"] = {name: dict(sorted(v.items())) for name, v in terms.items()}
     sections["reward"]["time_decay"] = TimeDecayConfig(**decay) if decay else None
     parts = {name: cls(**sections[name]) for name, cls in SECTIONS.items()}
@@ -121,10 +121,6 @@ def set_layer(assignments: Iterable[str]) -> Layer:
             nested = {part: nested}
         values.update(flatten(nested, f"--set {key}"))
     return Layer("--set", values)
-
-
-def _field_types(cls: type) -> dict[str, Any]:
-    return typing.get_type_hints(cls)
 
 
 def _coerce(value: Any, kind: Any, key: str, origin: str) -> Any:

@@ -21,8 +21,6 @@ STAGES = "stages.yaml"
 """Of a search in stages: the names of its studies, which are below it."""
 
 State = Literal["finished", "unfinished", "broken"]
-Row = dict[str, Any]
-"""An evaluation, with the keys of ``vbot.evaluate --json``."""
 
 
 @dataclass(frozen=True)

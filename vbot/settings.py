@@ -8,7 +8,7 @@ from typing import Any
 from vbot.config import Config
 from vbot.courses import load_task
 from vbot.errors import UserError
-from vbot.keys import flatten
+from vbot.keys import TERMS, flatten
 from vbot.layers import Layer, build, default_layer, file_layer, merge, set_layer
 from vbot.rewards import REGISTRY
 from vbot.rewards.registry import Registry
@@ -84,7 +84,7 @@ def resolve(
         set_layer(assignments),
     ]
     merged, origins = merge(layers)
-    names = sorted({key.split(".")[2] for key in merged if key.startswith("reward.terms.")})
+    names = sorted({key.split(".")[2] for key in merged if key.startswith(TERMS)})
     for name in names:
         if name not in registry:
             origin = next(o for k, o in origins.items() if k.startswith(f"reward.terms.{name}."))

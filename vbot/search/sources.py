@@ -8,7 +8,7 @@ from typing import Any
 
 from vbot.config import Config, PPOConfig
 from vbot.errors import UserError, nearest
-from vbot.keys import names_of
+from vbot.keys import TERMS, names_of
 from vbot.layers import build
 from vbot.ranges import Choice, LogUniform, Range, Uniform, ends
 from vbot.rewards import REGISTRY
@@ -113,7 +113,7 @@ def _file_space(file: Path, settings: Settings) -> Space:
     ]
     for section, name, entry in entries:
         where = f"search space {file}: {section}"
-        key = _used_key(name, flat, terms, where, prefix="ppo." if section == "ppo_params" else "reward.terms.")
+        key = _used_key(name, flat, terms, where, prefix="ppo." if section == "ppo_params" else TERMS)
         where = f"{where}: {name}"
         _once(key, {**fixed, **{p.key: None for p in parameters}}, file)
         parameter = Parameter(key, _range(entry, where), flat[key], _is_integer(key, flat))
@@ -178,8 +178,8 @@ def _used_key(name: str, flat: Mapping[str, Any], terms: set[str], where: str, p
     candidates = {alias: key for key in flat for alias in names_of(key) if key.startswith(prefix)}
     key = candidates.get(name)
     if key is None:
-        if prefix == "reward.terms." or name.startswith("reward.terms."):
-            term = name.removeprefix("reward.terms.").partition(".")[0]
+        if prefix == TERMS or name.startswith(TERMS):
+            term = name.removeprefix(TERMS).partition(".")[0]
             if term in terms:
                 raise UserError(f"{where}: the term {term!r} has no parameter {name!r}{nearest(name, candidates)}")
             raise UserError(
