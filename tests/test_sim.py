@@ -141,6 +141,8 @@ def test_reset_places_the_named_simulations_at_rest_and_leaves_the_others():
     assert torch.equal(r.base_quat_w[ids], quat)
     assert torch.equal(r.joint_pos[ids], STANDING.expand(2, -1))
     assert r.joint_vel[ids].abs().max() == 0
+    # What the fall before was, nobody sees any more; what the new pose makes of it, a step tells.
+    assert all((getattr(r, name)[ids] == 0).all() for name in ("joint_torque", "foot_contact", "foot_force"))
     others = torch.tensor([0, 2])
     assert all(torch.equal(getattr(r, name)[others], before[name][others]) for name in before)
 
@@ -169,12 +171,15 @@ def test_lying_on_the_trunk_or_the_head_is_a_base_contact_and_standing_on_feet_i
     sim = simulation(3)
     upright = torch.tensor([1.0, 0, 0, 0])
     nose_down = torch.tensor([np.cos(np.pi / 4), 0, np.sin(np.pi / 4), 0], dtype=torch.float32)
+    folded = torch.tensor([0.0, 2.4, -2.6]).repeat(4)  # knees beside the trunk
+    poses = torch.stack((STANDING, folded, STANDING))
     sim.reset(
         torch.arange(3),
         torch.tensor([[0.0, 0, sim.standing_height], [0, 0, 0.06], [0, 0, 0.25]]),
         torch.stack((upright, upright, nose_down)),
-        STANDING.expand(3, -1),
+        poses,
     )
+    sim.step(poses)
     assert sim.readings.base_contact.tolist() == [False, True, True]
 
 

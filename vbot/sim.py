@@ -59,7 +59,10 @@ class Simulation(Protocol):
         """Advance by one control step under joint position targets (N, J) in rad; only ``live`` (n,) ids if given."""
 
     def reset(self, ids: Tensor, base_pos_w: Tensor, base_quat_w: Tensor, joint_pos: Tensor) -> None:
-        """Put simulations ``ids`` (n,) at rest in these poses: (n, 3) m, (n, 4), (n, J) rad; refresh their readings."""
+        """Put simulations ``ids`` (n,) at rest in these poses: (n, 3) m, (n, 4), (n, J) rad.
+
+        Of their readings base and joints say so at once; torques, contacts and feet are 0 until a step makes them.
+        """
 
     def state_dict(self) -> dict[str, Any]: ...
 
@@ -198,8 +201,12 @@ class MujocoSimulation:
         qpos[rows, q + 3 : q + 7] = base_quat_w.numpy()
         qpos[_block(rows, self._joint_q)] = joint_pos.numpy()
         self._fields["ctrl"][rows] = joint_pos.numpy()
-        self._batch.forward(ids=rows)
-        self._read(ids)
+        # No forward pass for what nobody looks at between two steps: with it a reset takes twice as long.
+        r, (copy, *derived) = self.readings, self._copies
+        copy.index_copy_(0, ids, self._physics[0].index_select(0, ids).to(copy.dtype))
+        for memory in (*derived, r.foot_contact, r.foot_force, r.foot_height, r.base_contact):
+            memory.index_fill_(0, ids, 0)
+        self._gather_joints()
 
     def _restore(self, rows: np.ndarray) -> None:
         """Stand broken simulations up at the origin; the environment ends their episode."""
@@ -209,24 +216,25 @@ class MujocoSimulation:
         self._fields["qpos"][_block(rows, self._joint_q)] = self._home_joint_pos
         self._batch.forward(ids=rows)
 
-    def _read(self, ids: Tensor | None = None) -> None:
-        """Copy what physics says, of ``ids`` (n,) or of all, and let the readings follow from it."""
+    def _read(self) -> None:
+        """Copy what physics says, and let the readings follow from it."""
         for copy, physics in zip(self._copies, self._physics, strict=True):
-            if ids is None:
-                copy.copy_(physics)
-            else:
-                copy.index_copy_(0, ids, physics.index_select(0, ids).to(copy.dtype))
-        # Of all, even where few were copied: the others come out as they were, and choosing would take as long.
-        r, (qpos, qvel, _, _), feet = self.readings, self._copies, self._foot_sensors
-        if not isinstance(self._joint_q, slice):
-            r.joint_pos.copy_(qpos[:, self._joint_q])
-        if not isinstance(self._joint_v, slice):
-            r.joint_vel.copy_(qvel[:, self._joint_v])
+            copy.copy_(physics)
+        self._gather_joints()
+        r, feet = self.readings, self._foot_sensors
         x, y, z = feet[:, :, 1:4].unbind(2)
         r.foot_contact.copy_(feet[:, :, 0])  # how many contacts were found
         torch.sqrt(x * x + y * y + z * z, out=r.foot_force)  # by hand: a norm over so few columns is slow
         torch.sub(feet[:, :, 9], self._foot_radius, out=r.foot_height)
         r.base_contact.copy_(self._base_touches)
+
+    def _gather_joints(self) -> None:
+        """Where joints are not consecutive in the engine, and their readings thus no views."""
+        qpos, qvel = self._copies[:2]
+        if not isinstance(self._joint_q, slice):
+            self.readings.joint_pos.copy_(qpos[:, self._joint_q])
+        if not isinstance(self._joint_v, slice):
+            self.readings.joint_vel.copy_(qvel[:, self._joint_v])
 
     def _lay_out(self, feet: int) -> Readings:
         """Readings that are views of the copies wherever a slice of them says it."""
