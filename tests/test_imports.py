@@ -67,6 +67,7 @@ ORDER = (
     "vbot.ppo.model",
     "vbot.ppo.parameters",
     "vbot.ppo.adam",
+    "vbot.ppo.loss",
     "vbot.ppo.algorithm",
     "vbot.ppo.trainer",
     "vbot.ppo",

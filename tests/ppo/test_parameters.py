@@ -33,7 +33,7 @@ def test_the_gradient_is_the_slope_along_whatever_keeps_the_symmetry(symmetry: S
     """By central differences, which know nothing of layers and mirrors."""
     model = make(symmetry)
     parameters = Parameters(model)
-    parameters.differentiate(loss(model))
+    parameters.differentiate([loss(model)], [torch.ones((), dtype=torch.float64)])
     at = parameters.flat.detach().clone()
 
     def loss_at(point: Tensor) -> float:
@@ -53,7 +53,7 @@ def test_the_gradient_is_the_slope_along_whatever_keeps_the_symmetry(symmetry: S
 def test_the_gradient_of_a_symmetric_model_keeps_it_symmetric() -> None:
     model = make(SYMMETRY)
     parameters = Parameters(model)
-    parameters.differentiate(loss(model))
+    parameters.differentiate([loss(model)], [torch.ones((), dtype=torch.float64)])
     with torch.no_grad():
         parameters.flat.sub_(0.1 * parameters.gradient)
     before = parameters.flat.detach().clone()

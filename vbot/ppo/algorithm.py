@@ -1,7 +1,7 @@
 """Proximal policy optimisation (Schulman et al., "Proximal policy optimization algorithms", 2017)."""
 
 import copy
-from typing import Any, NamedTuple
+from typing import Any
 
 import torch
 from torch import Tensor
@@ -9,6 +9,7 @@ from torch import Tensor
 from vbot.config import PPOConfig
 from vbot.ppo import gaussian
 from vbot.ppo.adam import Adam
+from vbot.ppo.loss import Batch, Outputs, slopes
 from vbot.ppo.model import ActorCritic
 from vbot.ppo.parameters import Parameters
 from vbot.ppo.storage import Rollout, generalized_advantages
@@ -21,18 +22,6 @@ ENTROPY_BONUS_ENDS = 0.5
 """Share of the budget at which the entropy bonus, falling linearly, is gone: what is learned late is not to miss."""
 AVERAGED_SHARE = 0.1, 0.3
 """Share of the updates so far, the latest of them, that the averaged policy is the mean of: at first and in the end."""
-
-
-class Batch(NamedTuple):
-    """Samples of one rollout, first dimension B = T * N, or of a mini-batch."""
-
-    inputs: Tensor  # (B, num_obs), see ActorCritic
-    actions: Tensor  # (B, num_actions)
-    means: Tensor  # (B, num_actions), of the policy that acted
-    log_probs: Tensor  # (B,), under the policy that acted
-    advantages: Tensor  # (B,), zero mean and unit deviation over the rollout
-    returns: Tensor  # (B,), in units of the value statistics, which include them
-    values: Tensor  # (B,), outputs of the value network before the update, in the same units
 
 
 def standardize(x: Tensor, clip: float) -> Tensor:
@@ -108,11 +97,13 @@ class PPO:
             order = torch.randperm(len(obs), generator=self.generator, device=obs.device)
             parted = (x.index_select(0, order).tensor_split(config.mini_batches) for x in batch)
             for mini_batch in map(Batch._make, zip(*parted, strict=True)):
-                loss, part = self._loss(mini_batch, old_log_std, entropy_scale)
+                inputs = mini_batch.inputs
+                now = Outputs(model.mean(inputs), model.log_std_param, model.normalized_value(inputs))
+                gradient, part = slopes(mini_batch, now, old_log_std, config, entropy_scale)
                 # The first mini-batch is seen by the very policy that acted: its KL is zero and says nothing.
                 if config.learning_rate_schedule == "kl" and parts:
                     self._adapt_learning_rate(part["kl"])
-                self.parameters.differentiate(loss)
+                self.parameters.differentiate(now, gradient)
                 part["grad_norm"] = self.parameters.clip_gradient(config.grad_norm_clip)
                 self.optimizer.advance()
                 model.project()
@@ -170,35 +161,6 @@ class PPO:
             values=outputs[:-1].flatten(),
         )
         return batch, about_values
-
-    def _loss(self, batch: Batch, old_log_std: Tensor, entropy_scale: float) -> tuple[Tensor, dict[str, Tensor]]:
-        """Loss of a mini-batch, and what to report of it."""
-        config, model = self.config, self.model
-        clip = config.ratio_clip
-        means, log_std = model.mean(batch.inputs), model.log_std_param
-        ratios = torch.exp(gaussian.log_prob(batch.actions, means, log_std) - batch.log_probs)
-        surrogate = torch.minimum(batch.advantages * ratios, batch.advantages * ratios.clamp(1 - clip, 1 + clip))
-        policy_loss = -surrogate.mean()
-
-        values = model.normalized_value(batch.inputs)
-        errors = (values - batch.returns).square()
-        if config.value_clip > 0:
-            clipped = batch.values + (values - batch.values).clamp(-config.value_clip, config.value_clip)
-            errors = torch.maximum(errors, (clipped - batch.returns).square())
-        value_loss = errors.mean()
-
-        entropy = gaussian.entropy(log_std)
-        loss = policy_loss + config.value_loss_scale * value_loss - entropy_scale * entropy
-        with torch.no_grad():
-            kl = gaussian.kl_divergence(batch.means, old_log_std, means, log_std).mean()
-            clip_fraction = ((ratios - 1).abs() > clip).float().mean()
-        return loss, {
-            "policy_loss": policy_loss.detach(),
-            "value_loss": value_loss.detach(),
-            "entropy": entropy.detach(),
-            "kl": kl,
-            "clip_fraction": clip_fraction,
-        }
 
     def _adapt_learning_rate(self, kl: Tensor) -> None:
         """Keep the KL from the policy that acted within a factor of two of the target."""

@@ -10,8 +10,12 @@ _LOG_2PI = math.log(2 * math.pi)
 
 def log_prob(actions: Tensor, mean: Tensor, log_std: Tensor) -> Tensor:
     """(B,) log density: -1/2 sum(((a - mean) / std)^2) - sum(log std) - A/2 log(2 pi)."""
-    z = (actions - mean) * torch.exp(-log_std)
-    return -0.5 * z.square().sum(-1) - log_std.sum() - 0.5 * _LOG_2PI * log_std.numel()
+    return log_density(((actions - mean) * torch.exp(-log_std)).square(), log_std)
+
+
+def log_density(squares: Tensor, log_std: Tensor) -> Tensor:
+    """(B,) log density where ((a - mean) / std)^2 is ``squares``, (B, A)."""
+    return -0.5 * squares.sum(-1) - (log_std.sum() + 0.5 * _LOG_2PI * log_std.numel())
 
 
 def entropy(log_std: Tensor) -> Tensor:

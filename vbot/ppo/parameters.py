@@ -1,5 +1,7 @@
 """All parameters of a model in one tensor: what is done to every one of them is done once."""
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor, nn
 
@@ -29,9 +31,9 @@ class Parameters:
         self._mirror = None if model.mirror is None else model.mirror.to(self.flat.device)
         self.symmetrize()
 
-    def differentiate(self, loss: Tensor) -> None:
-        """Write the gradient of ``loss``, (), over the last one."""
-        gradients = torch.autograd.grad(loss, self._tensors)
+    def differentiate(self, outputs: Sequence[Tensor], slopes: Sequence[Tensor]) -> None:
+        """Write the gradient of a loss over the last one, from its ``slopes`` with respect to the model's outputs."""
+        gradients = torch.autograd.grad(outputs, self._tensors, slopes)
         torch.cat([gradient.flatten() for gradient in gradients], out=self.gradient)
         if self._mirror is not None:
             self.gradient.copy_(self._mirror.average(self.gradient))
