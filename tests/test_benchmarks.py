@@ -144,7 +144,7 @@ def compare_episode(env: Env, single, actions: torch.Tensor) -> str:
             assert TERMS[name](single, **params) == pytest.approx(raw, rel=1e-3, abs=1e-4), name
         assert reward == pytest.approx(step.reward.item(), rel=1e-3, abs=1e-3)
         assert (terminated, truncated) == (step.terminated.item(), step.truncated.item())
-        obs = step.final_obs
+        obs = step.obs
         if terminated or truncated:
             ended = env.take_episodes()
             return "success" if ended.success.all() else "fell" if ended.fell.all() else "timeout"

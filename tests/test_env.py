@@ -83,18 +83,23 @@ def test_standing_at_the_target_truncates_as_a_success():
     assert 0.5 <= float(ended.duration_s.max()) < 2.0
 
 
-def test_final_observation_is_from_before_the_reset_and_the_next_from_after():
-    env = make_env(16)
+def test_what_was_cut_off_is_observed_before_the_reset_and_what_begins_after_it():
+    env = make_env(64, task="section001-contest", desynchronize=True)
     env.reset()
-    for action in noise(16, 200, 4.0):
+    far, time = -8, -3  # of the columns after the vectors: distance in 12 m, what is left of 20 s in 20 s
+    fell, cut = 0, 0
+    for action in noise(64, 150, 2.0):
         step = env.step(action)
-        ended = step.terminated | step.truncated
-        if ended.any():
-            break
-    time = -3  # before the two columns of the clock
-    assert (step.final_obs[ended, time] < 1).all()
-    assert (step.obs[ended, time] == 1).all()
-    assert torch.equal(step.obs[~ended], step.final_obs[~ended])
+        assert (step.obs[step.terminated | step.truncated, time] == 1).all()
+        if (ended := env.take_episodes()) is None:
+            assert step.truncated_obs.shape == (0, env.num_obs)
+            continue
+        fell, cut = fell + int(ended.fell.sum()), cut + int(ended.timeout.sum())
+        assert step.truncated_obs[:, time].tolist() == [0.5] * int(ended.timeout.sum())  # 10 s a contest
+        left = 12 * step.truncated_obs[:, far]
+        assert left.tolist() == pytest.approx(ended.final_distance_m[ended.timeout].clamp(max=12).tolist())
+    assert fell > 50
+    assert cut >= 10
 
 
 def test_a_new_episode_is_seen_whole_and_the_others_beside_it_untouched():

@@ -83,6 +83,7 @@ class Env:
         self._desynchronize = desynchronize
         self._auto_reset = auto_reset
         self._standing = self._tracker.state.default_joint_pos
+        self._no_obs = torch.zeros(0, self.num_obs, device=self.device)
         self._all = torch.arange(self.num_envs, device=self.device)
         self.live = torch.ones(self.num_envs, dtype=torch.bool, device=self.device)
         """(N,) bool: episodes under way; all of them with auto_reset."""
@@ -137,18 +138,23 @@ class Env:
             self._recorder.add(s, None, None)
         terminated = s.fallen.clone()  # beginning a new episode clears the flag in the State
         success = self._tracker.succeeded
-        timeout = self._tracker.timed_out & ~terminated & ~success
+        timeout = self._tracker.timed_out & ~(terminated | success)
         truncated = success | timeout
-        final_obs = obs = self._observation(s)
-        ended = ((terminated | truncated) & self.live).nonzero().squeeze(1)
+        if not self._auto_reset:  # what has ended does not end again
+            terminated &= self.live
+            truncated &= self.live
+        truncated_obs = self._no_obs
+        ended = (terminated | truncated).nonzero().squeeze(1)
         if len(ended):
             self._recorder.end(ended, s, success, timeout)
+            cut = ended[truncated.index_select(0, ended)]
+            if len(cut):
+                truncated_obs = self._observation(s, cut)
             if self._auto_reset:
                 self._begin(ended, torch.zeros_like(ended), partial=False)
-                obs = final_obs.index_copy(0, ended, self._observation(s, ended))
             else:
                 self.live[ended] = False
-        return Step(obs, reward, terminated, truncated, final_obs)
+        return Step(self._observation(s), reward, terminated, truncated, truncated_obs)
 
     def take_episodes(self) -> Episodes | None:
         """Episodes that ended since the last call; None if none did."""

@@ -132,11 +132,10 @@ class StateTracker:
         """
         s = self.state
         s.prev_action, s.action = s.action, action
-        s.prev_joint_vel.copy_(s.joint_vel)
-        s.prev_distance = s.distance
+        s.prev_joint_vel, s.prev_distance = s.joint_vel, s.distance
         self._age += 1
         self._look(r)
-        s.joint_vel.copy_(r.joint_vel)  # a copy: the next step overwrites the readings, and still needs these
+        s.joint_vel = r.joint_vel.clone()  # the next step overwrites the readings, and still needs these
         for name, values in self._derive().items():
             setattr(s, name, values)
         torch.minimum(s.min_distance, s.distance, out=s.min_distance)
@@ -196,16 +195,16 @@ class StateTracker:
         position, quat, velocity, target, target_yaw = inputs
         # Columns side by side would make every operation on one of them stride: here they lie one after another.
         q = quat.T.contiguous()
-        rotation = (self._rotation @ (q.unsqueeze(1) * q).flatten(0, 1)).unflatten(0, (3, 3))  # (3, 3, n) body -> world
-        yaw = torch.atan2(rotation[1, 0], rotation[0, 0])
+        rotation = self._rotation @ (q.unsqueeze(1) * q).flatten(0, 1)  # (9, n) row by row, body -> world
+        yaw = torch.atan2(rotation[3], rotation[0])
         cos, sin = torch.cos(yaw), torch.sin(yaw)
         x, y = (target - position[:, :2]).T.contiguous()
         distance = torch.hypot(x, y)
         ahead, left = torch.addcmul(cos * x, sin, y), torch.addcmul(cos * y, sin, x, value=-1)
         turn = target_yaw - yaw
         return {
-            "projected_gravity_b": -rotation[2].T,
-            "base_lin_vel_b": (rotation * velocity.T.unsqueeze(1)).sum(0).T,
+            "projected_gravity_b": -rotation[6:].T,
+            "base_lin_vel_b": (rotation.view(3, 3, -1) * velocity.T.unsqueeze(1)).sum(0).T,
             "distance": distance,
             "radius": torch.hypot(position[:, 0], position[:, 1]),
             "target_vec_b": torch.stack((ahead, left)).T,

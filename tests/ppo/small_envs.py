@@ -63,7 +63,7 @@ class CartPole:
         done = terminated | truncated
         self.state = torch.where(done[:, None], self._start(), final)
         self.age[done] = 0
-        return Step(self.state, torch.ones(self.num_envs), terminated, truncated, final)
+        return Step(self.state, torch.ones(self.num_envs), terminated, truncated, final[truncated])
 
     def state_dict(self) -> dict[str, Any]:
         return {"state": self.state, "age": self.age, "generator": self.generator.get_state()}
@@ -102,7 +102,8 @@ class Clock:
         done = self.age >= self.limit
         self.age[done] = 0
         self.obs.copy_(self.observe())
-        return Step(self.obs, reward, *self.ends(done), final)
+        terminated, truncated = self.ends(done)
+        return Step(self.obs, reward, terminated, truncated, final[truncated])
 
     def reward(self) -> Tensor:
         return torch.ones(self.num_envs)

@@ -139,7 +139,7 @@ class PPO:
         all_values = model.value_moments.denormalize(outputs)
         values, next_values = all_values[:-1], all_values[1:].clone()
         cut = rollout.truncated.nonzero(as_tuple=True)
-        next_values[tuple(index.to(device) for index in cut)] = model.value(rollout.final_obs[cut].to(device))
+        next_values[tuple(index.to(device) for index in cut)] = model.value(rollout.truncated_obs.to(device))
         advantages = generalized_advantages(
             rewards, values, next_values, terminated, truncated, config.discount_factor, config.lambda_param
         )

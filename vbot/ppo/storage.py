@@ -32,8 +32,8 @@ class Rollout:
         self.rewards = torch.zeros(steps, num_envs, device=env_device)
         self.terminated = torch.zeros(steps, num_envs, dtype=torch.bool, device=env_device)
         self.truncated = torch.zeros(steps, num_envs, dtype=torch.bool, device=env_device)
-        self.final_obs = torch.zeros(steps, num_envs, num_obs, device=env_device)
-        """(T, N, num_obs) observations before the reset; read where truncated."""
+        self._none_truncated = torch.zeros(0, num_obs, device=env_device)
+        self._truncated_obs = [self._none_truncated]
 
     def add_actions(self, t: int, actions: Tensor, means: Tensor) -> None:
         """Keep what is about to be done on ``obs[t]``: before the step, which may write into the actions."""
@@ -45,10 +45,18 @@ class Rollout:
         self.rewards[t] = step.reward
         self.terminated[t] = step.terminated
         self.truncated[t] = step.truncated
-        self.final_obs[t] = step.final_obs
+        if t == 0:
+            self._truncated_obs = [self._none_truncated]
+        if len(step.truncated_obs):
+            self._truncated_obs.append(step.truncated_obs.clone())
         # The one transfer to the learner per step. The next actions, read back from its device, wait for it, so an
         # environment that reuses its buffers can't overwrite what is under way.
         self.obs[t + 1].copy_(step.obs, non_blocking=True)
+
+    @property
+    def truncated_obs(self) -> Tensor:
+        """(n, num_obs) observations before the reset, where ``truncated``, step by step."""
+        return torch.cat(self._truncated_obs)
 
 
 def generalized_advantages(

@@ -18,8 +18,9 @@ class Step(NamedTuple):
     """(N,) bool: the episode ended for good, no reward follows."""
     truncated: Tensor
     """(N,) bool: the episode was cut off though it could go on, so its value goes on too. Never with terminated."""
-    final_obs: Tensor
-    """(N, num_obs) float32, before the reset; equal to obs for environments that go on. Read where truncated only."""
+    truncated_obs: Tensor
+    """(n, num_obs) float32: of the n environments that were truncated, in their order, the observation before the
+    reset. Its value is what goes on."""
 
 
 class Symmetry(NamedTuple):
