@@ -45,7 +45,7 @@ def plot(rows: Sequence[dict[str, Any]], file: Path) -> None:
     figure, axes = pyplot.subplots(figsize=(8, 4.5), dpi=200, layout="constrained")
     sets = list(dict.fromkeys(row["set"] for row in rows))
     curves = {name: _curves([row for row in rows if row["set"] == name]) for name in sets}
-    seeds = max(len(rates) for _, rates in curves.values())
+    seeds = sorted({len(rates) for _, rates in curves.values()})
     end = max(minutes[-1] for minutes, _ in curves.values())
     _paper(axes, end)
     middle = {name: _crossing(minutes, np.median(rates, axis=0)) for name, (minutes, rates) in curves.items()}
@@ -69,7 +69,7 @@ def plot(rows: Sequence[dict[str, Any]], file: Path) -> None:
             fontsize=13,
             fontweight="bold",
         )
-    many = f"median and range of {seeds} seeds" if seeds > 1 else "one seed"
+    many = "one seed" if seeds == [1] else f"median and range of {' or '.join(map(str, seeds))} seeds"
     axes.set_title(f"Success on held-out episodes while training ({many})", loc="left", color=INK, pad=12)
     figure.savefig(file)
     pyplot.close(figure)
