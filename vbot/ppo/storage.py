@@ -32,8 +32,7 @@ class Rollout:
         self.rewards = torch.zeros(steps, num_envs, device=env_device)
         self.terminated = torch.zeros(steps, num_envs, dtype=torch.bool, device=env_device)
         self.truncated = torch.zeros(steps, num_envs, dtype=torch.bool, device=env_device)
-        self._none_truncated = torch.zeros(0, num_obs, device=env_device)
-        self._truncated_obs = [self._none_truncated]
+        self._truncated_obs = [torch.zeros(0, num_obs, device=env_device)] * steps
 
     def add_actions(self, t: int, actions: Tensor, means: Tensor) -> None:
         """Keep what is about to be done on ``obs[t]``: before the step, which may write into the actions."""
@@ -45,10 +44,7 @@ class Rollout:
         self.rewards[t] = step.reward
         self.terminated[t] = step.terminated
         self.truncated[t] = step.truncated
-        if t == 0:
-            self._truncated_obs = [self._none_truncated]
-        if len(step.truncated_obs):
-            self._truncated_obs.append(step.truncated_obs.clone())
+        self._truncated_obs[t] = step.truncated_obs.clone()
         # The one transfer to the learner per step. The next actions, read back from its device, wait for it, so an
         # environment that reuses its buffers can't overwrite what is under way.
         self.obs[t + 1].copy_(step.obs, non_blocking=True)
